@@ -1,0 +1,111 @@
+/*
+ * folder.c - the names of folders: values that carry their kind, their length and their hash.
+ *
+ * The hash decides which bucket, and later which server, a folder belongs to, so it is one function for all. It
+ * folds 16 bytes a step by a 64 by 64 to 128 bit multiplication, whose two halves together depend on every bit of
+ * both factors.
+ */
+#include "libmemo/memo.h"
+
+#include <string.h>
+
+__extension__ typedef unsigned __int128 wide_t;
+
+/* Digits of pi behind the point: 64 bits each, the last bit set. */
+#define SALT_START UINT64_C(0x243f6a8885a308d3)
+#define SALT_FIRST UINT64_C(0x13198a2e03707345)
+#define SALT_KIND UINT64_C(0xa4093822299f31d1)
+#define SALT_LAST UINT64_C(0x082efa98ec4e6c89)
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    wide_t product = (wide_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t rotate(uint64_t value, unsigned by)
+{
+    return value << by | value >> (64 - by);
+}
+
+static uint64_t fold_block(uint64_t hash, const void *sixteen_bytes)
+{
+    uint64_t word[2];
+
+    memcpy(word, sixteen_bytes, sizeof word);
+    /* The old hash is added in as well: a factor that happens to be 0 must not wipe it out. */
+    return fold(word[0] ^ SALT_FIRST ^ hash, word[1] ^ rotate(hash, 32)) + rotate(hash, 23);
+}
+
+static uint64_t hash_bytes(unsigned kind, const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    uint64_t hash = fold(SALT_START ^ length, SALT_KIND ^ kind);
+    size_t left = length;
+
+    for (; left >= 16; left -= 16, at += 16) {
+        hash = fold_block(hash, at);
+    }
+    if (left > 0) {
+        unsigned char last[16] = {0};
+        memcpy(last, at, left);
+        hash = fold_block(hash, last);
+    }
+    return fold(hash ^ SALT_LAST, SALT_START);
+}
+
+memo_folder_t memo_folder_bytes(const void *name, size_t length)
+{
+    memo_folder_t folder = {0};
+
+    if (name && length >= 1 && length <= MEMO_NAME_MAX) {
+        folder.kind = MEMO_KIND_BYTES;
+        folder.length = (uint8_t)length;
+        memcpy(folder.bytes, name, length);
+        folder.hash = hash_bytes(folder.kind, folder.bytes, length);
+    }
+    return folder;
+}
+
+memo_folder_t memo_folder(const char *text)
+{
+    return memo_folder_bytes(text, text ? strnlen(text, MEMO_NAME_MAX + 1) : 0);
+}
+
+static void store_word(unsigned char *to, uint64_t word)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        to[i] = (unsigned char)(word >> (8 * i));
+    }
+}
+
+/* The name is the symbol and the indices, 8 bytes each, lowest first. */
+memo_folder_t memo_folder_at(memo_symbol_t symbol, size_t rank, const int64_t index[])
+{
+    _Static_assert(8 * (1 + MEMO_RANK_MAX) == MEMO_NAME_MAX, "the highest rank fills a name");
+    memo_folder_t folder = {0};
+
+    if (symbol == 0 || rank > MEMO_RANK_MAX || (rank > 0 && !index)) {
+        return folder;
+    }
+    folder.kind = MEMO_KIND_ELEMENT;
+    folder.length = (uint8_t)(8 * (1 + rank));
+    store_word(folder.bytes, symbol);
+    for (size_t i = 0; i < rank; i++) {
+        store_word(folder.bytes + 8 * (1 + i), (uint64_t)index[i]);
+    }
+    folder.hash = hash_bytes(folder.kind, folder.bytes, folder.length);
+    return folder;
+}
+
+bool memo_folder_valid(const memo_folder_t *folder)
+{
+    return folder && (folder->kind == MEMO_KIND_BYTES || folder->kind == MEMO_KIND_ELEMENT) &&
+           folder->length >= 1 && folder->length <= MEMO_NAME_MAX;
+}
+
+/* The top bit is what memo_symbol() never sets. */
+memo_symbol_t memo_symbol_named(const char *text)
+{
+    return text ? hash_bytes(MEMO_KIND_INVALID, text, strlen(text)) | UINT64_C(1) << 63 : 0;
+}

@@ -1,0 +1,211 @@
+/*
+ * uri.c - reading a space's URI (DESIGN: URIs). Strict: what is not understood is refused with the value that
+ * was wrong and what would be right, for a misspelt option that is ignored costs somebody a day.
+ */
+#include "libmemo/api/uri.h"
+
+#include "libmemo/api/error.h"
+
+#include <string.h>
+
+/* A piece of the text, not terminated. */
+typedef struct piece {
+    const char *at;
+    size_t length;
+} piece_t;
+
+/* For "%.*s": no more of a wrong value than fits a sentence. */
+#define SHOWN(piece) ((piece).length < 60 ? (int)(piece).length : 60), (piece).at
+
+static bool piece_is(piece_t piece, const char *word)
+{
+    return strlen(word) == piece.length && memcmp(piece.at, word, piece.length) == 0;
+}
+
+/* Cuts `from` at the first `mark`: returns what stands before it; *from is what stands behind it. */
+static piece_t piece_before(piece_t *from, char mark)
+{
+    const char *end = memchr(from->at, mark, from->length);
+    piece_t before = {from->at, end ? (size_t)(end - from->at) : from->length};
+    size_t used = end ? before.length + 1 : before.length;
+
+    from->at += used;
+    from->length -= used;
+    return before;
+}
+
+int uri_scheme(const char *text, memo_uri_t *uri, const char **rest)
+{
+    const char *colon = strchr(text, ':');
+    piece_t scheme = {text, colon ? (size_t)(colon - text) : strlen(text)};
+
+    *uri = (memo_uri_t){0};
+    if (!colon) {
+        return memo_error(MEMO_EINVAL,
+                          "'%.*s' is not a space's URI: write it as scheme:name, as in shm-bucket:jobs",
+                          SHOWN(scheme));
+    }
+    if (scheme.length == 0 || scheme.length >= sizeof uri->scheme) {
+        return memo_error(MEMO_EINVAL, "'%.*s' is not a scheme of a space: write shm-bucket:name or shm-lock:name",
+                          SHOWN(scheme));
+    }
+    memcpy(uri->scheme, scheme.at, scheme.length);
+    *rest = colon + 1;
+    return MEMO_OK;
+}
+
+static int read_name(piece_t name, memo_uri_t *uri)
+{
+    if (name.length && name.at[0] == '/') {
+        return memo_error(MEMO_ENOTSUP,
+                          "'%.*s' is a folder of the file system: durable spaces are not in this "
+                          "version; a name without a slash is a space in shared memory",
+                          SHOWN(name));
+    }
+    if (memchr(name.at, '/', name.length)) {
+        return memo_error(MEMO_EINVAL, "the name of a space has no slash, unlike '%.*s'", SHOWN(name));
+    }
+    if (name.length >= sizeof uri->name) {
+        return memo_error(MEMO_EINVAL, "the name of a space has at most %zu bytes; '%.*s...' has %zu",
+                          sizeof uri->name - 1, SHOWN(name), name.length);
+    }
+    memcpy(uri->name, name.at, name.length);
+    return MEMO_OK;
+}
+
+/* The bytes that a size's suffix stands for; 0 when it is none. */
+static uint64_t suffix_bytes(piece_t suffix)
+{
+    static const char letters[] = "KMGTkmgt";
+
+    if (suffix.length == 0) {
+        return 1;
+    }
+    const char *letter = suffix.length == 1 ? memchr(letters, suffix.at[0], sizeof letters - 1) : NULL;
+    return letter ? UINT64_C(1) << (10 * ((letter - letters) % 4 + 1)) : 0;
+}
+
+static int read_size(piece_t value, memo_uri_t *uri)
+{
+    uint64_t number = 0;
+    size_t digits = 0;
+    bool overflow = false;
+
+    for (; digits < value.length && value.at[digits] >= '0' && value.at[digits] <= '9'; digits++) {
+        overflow |= __builtin_mul_overflow(number, UINT64_C(10), &number);
+        overflow |= __builtin_add_overflow(number, (uint64_t)(value.at[digits] - '0'), &number);
+    }
+    uint64_t unit = suffix_bytes((piece_t){value.at + digits, value.length - digits});
+    if (digits == 0 || unit == 0) {
+        return memo_error(MEMO_EINVAL,
+                          "size=%.*s is not a size: write a number of bytes, or one with K, M, G or T, "
+                          "as in size=64M",
+                          SHOWN(value));
+    }
+    overflow |= __builtin_mul_overflow(number, unit, &uri->size);
+    if (overflow) {
+        return memo_error(MEMO_EINVAL, "size=%.*s is more than 64 bits can count", SHOWN(value));
+    }
+    if (uri->size == 0) {
+        return memo_error(MEMO_EINVAL, "size=%.*s is no room at all: write for instance size=64M, or leave it out",
+                          SHOWN(value));
+    }
+    return MEMO_OK;
+}
+
+static int read_on_death(piece_t value, memo_uri_t *uri)
+{
+    if (!piece_is(value, "return") && !piece_is(value, "drop")) {
+        return memo_error(MEMO_EINVAL, "on_death=%.*s is unknown: write on_death=return or on_death=drop",
+                          SHOWN(value));
+    }
+    uri->on_death = piece_is(value, "drop") ? MEMO_ON_DEATH_DROP : MEMO_ON_DEATH_RETURN;
+    uri->on_death_given = true;
+    return MEMO_OK;
+}
+
+static int read_anonymous(piece_t value, memo_uri_t *uri)
+{
+    if (!piece_is(value, "0") && !piece_is(value, "1")) {
+        return memo_error(MEMO_EINVAL, "anonymous=%.*s is unknown: write anonymous=1 or anonymous=0", SHOWN(value));
+    }
+    uri->anonymous = piece_is(value, "1");
+    return MEMO_OK;
+}
+
+static int refuse_durable(piece_t value, memo_uri_t *uri)
+{
+    (void)uri;
+    return memo_error(MEMO_ENOTSUP, "durable=%.*s: durable spaces are not in this version", SHOWN(value));
+}
+
+static int refuse_redeliveries(piece_t value, memo_uri_t *uri)
+{
+    (void)uri;
+    return memo_error(MEMO_ENOTSUP,
+                      "'%.*s': limits on redeliveries are not in this version; memo_redeliveries() "
+                      "tells how often a memo went back",
+                      SHOWN(value));
+}
+
+static const struct {
+    const char *name;
+    int (*read)(piece_t value, memo_uri_t *uri);
+} options[] = {
+    {"size", read_size},
+    {"on_death", read_on_death},
+    {"anonymous", read_anonymous},
+    {"durable", refuse_durable},
+    {"max_redeliveries", refuse_redeliveries},
+    {"dead_letters", refuse_redeliveries},
+};
+
+#define OPTIONS (sizeof options / sizeof options[0])
+
+/* Reads one name=value; *seen has a bit for each option that came before. */
+static int read_option(piece_t option, memo_uri_t *uri, unsigned *seen)
+{
+    piece_t value = option;
+    piece_t name = piece_before(&value, '=');
+    size_t i = 0;
+
+    while (i < OPTIONS && !piece_is(name, options[i].name)) {
+        i++;
+    }
+    if (name.length == option.length) {
+        return memo_error(MEMO_EINVAL, "'%.*s' is not an option: write option=value, as in size=64M",
+                          SHOWN(option));
+    }
+    if (i == OPTIONS) {
+        return memo_error(MEMO_EINVAL, "%s has no option '%.*s': it has size, on_death and anonymous", uri->scheme,
+                          SHOWN(name));
+    }
+    if (value.length == 0) {
+        return memo_error(MEMO_EINVAL, "option %s has no value", options[i].name);
+    }
+    if (*seen & 1u << i) {
+        return memo_error(MEMO_EINVAL, "option %s stands twice", options[i].name);
+    }
+    *seen |= 1u << i;
+    return options[i].read(value, uri);
+}
+
+int uri_rest(const char *text, memo_uri_t *uri)
+{
+    piece_t rest = {text, strlen(text)};
+    bool has_options = strchr(text, '?') != NULL;
+    unsigned seen = 0;
+    int result = read_name(piece_before(&rest, '?'), uri);
+
+    while (result == MEMO_OK && has_options) {
+        piece_t option = piece_before(&rest, '&');
+        /* What stands behind an '&' is an option, even if it is nothing. */
+        has_options = option.at[option.length] == '&';
+        result = read_option(option, uri, &seen);
+    }
+    if (result == MEMO_OK && uri->name[0] == '\0' && !uri->anonymous) {
+        return memo_error(MEMO_EINVAL, "the space has no name: write %s:name, or %s:?anonymous=1 for a private one",
+                          uri->scheme, uri->scheme);
+    }
+    return result;
+}
