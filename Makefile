@@ -170,6 +170,9 @@ LIB = $(DESTDIR)$(PREFIX)/lib
 INCLUDE = $(DESTDIR)$(PREFIX)/include
 MAN = $(DESTDIR)$(PREFIX)/share/man
 
+# The loader finds libraries in these by a cache.
+LDCONFIG = $(if $(DESTDIR),,$(if $(filter /usr /usr/local,$(PREFIX)),PATH="$$PATH:/usr/sbin:/sbin" ldconfig || true))
+
 # The archive to install is one object whose internal names nobody else can meet.
 $(BUILD)/install/libmemo.a: $(LIB_OBJECTS) $(BUILD)/settings
 	@mkdir -p $(@D)
@@ -187,13 +190,13 @@ install: lib $(COMMANDS) $(BUILD)/install/libmemo.a
 	$(if $(COMMANDS),install -m 755 $(COMMANDS) '$(BIN)')
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) \
 	    '$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))' &&) true
-	$(if $(DESTDIR),,-PATH="$$PATH:/usr/sbin:/sbin" ldconfig 2>/dev/null || true)
+	$(LDCONFIG)
 
 uninstall:
 	rm -f '$(INCLUDE)/memo.h' '$(LIB)/libmemo.a' '$(LIB)/libmemo.so.$(VERSION)' '$(LIB)/$(SONAME)' \
 	    '$(LIB)/libmemo.so' '$(LIB)/pkgconfig/memo.pc' '$(BIN)/memo' \
 	    $(foreach page,$(MAN_PAGES),'$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
-	$(if $(DESTDIR),,-PATH="$$PATH:/usr/sbin:/sbin" ldconfig 2>/dev/null || true)
+	$(LDCONFIG)
 
 # ---- keeping -----------------------------------------------------------------------------------------------
 
