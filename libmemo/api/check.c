@@ -65,7 +65,7 @@ int check_folders(const memo_folder_t folders[], size_t n)
         return memo_error(MEMO_EINVAL, "%zu folders: a select or a join names 1 to %d", n, MEMO_FOLDERS_MAX);
     }
     for (size_t i = 0; i < n; i++) {
-        if (UNLIKELY(!memo_folder_valid(&folders[i]))) {
+        if (UNLIKELY(!folder_valid(&folders[i]))) {
             return memo_error(MEMO_EINVAL, "folder %zu of %zu is invalid: a name has 1 to %d bytes", i, n,
                               MEMO_NAME_MAX);
         }

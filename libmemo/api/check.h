@@ -6,6 +6,7 @@
 #define CHECK_H
 
 #include "libmemo/api/error.h"
+#include "libmemo/api/folder.h"
 #include "libmemo/api/handles.h"
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -37,7 +38,7 @@ static inline int check_space(const memo_space_t *space)
 
 static inline int check_folder(const memo_folder_t *folder)
 {
-    return LIKELY(memo_folder_valid(folder)) ? MEMO_OK : check_explain_folder(folder);
+    return LIKELY(folder_valid(folder)) ? MEMO_OK : check_explain_folder(folder);
 }
 
 /* Whether m lies in the memory of that handle: all that can be known of it here. */

@@ -30,8 +30,9 @@ struct handles_record {
     handles_record_t *next_made;    /* never changes */
 };
 
-/* The first slot of the registry, here for the sake of the inlines: most programs open one space. */
-extern _Atomic(handles_record_t *) handles_first;
+/* The first slot of the registry, here for the sake of the inlines: most programs open one space. Hidden where it
+ * is declared, so that the shared library reaches it without a detour. */
+extern _Atomic(handles_record_t *) handles_first __attribute__((visibility("hidden")));
 
 /* A handle's memory, zeroed, aligned to 64; NULL if there is none. `backend` is to be set before it is registered.
  */
