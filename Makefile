@@ -104,7 +104,7 @@ $(BUILD)/libmemo.so: $(BUILD)/libmemo.so.$(VERSION)
 
 define link
 $(if $(V),,@echo '  LINK    $@')
-$(Q)$(LINK) -o $@ $(filter %.o,$^) $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a) -Wl,--as-needed -lz -lm $(LIBS)
+$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -Wl,--as-needed -lz -lm $(LIBS)
 endef
 
 ARCHIVE = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a) $(BUILD)/settings
@@ -118,7 +118,11 @@ $(BUILD)/memo-bench: $(BENCH_OBJECTS) $(ARCHIVE)
 $(EXAMPLES): %: %.o $(ARCHIVE)
 	$(link)
 
-$(TESTS): %.t: %.o $(TEST_OBJECTS) $(ARCHIVE)
+# What tests share: each takes from it what it uses.
+$(BUILD)/t/lib.a: $(TEST_OBJECTS) $(BUILD)/settings
+	$(Q)rm -f $@ && $(AR) rcs $@ $(TEST_OBJECTS)
+
+$(TESTS): %.t: %.o $(if $(TEST_OBJECTS),$(BUILD)/t/lib.a) $(ARCHIVE)
 	$(link)
 
 # ---- running -----------------------------------------------------------------------------------------------
