@@ -294,6 +294,8 @@ static bool samples_keep(struct bench_subject *s, const struct bench_slot *slot)
         s->sample = more;
         s->samples_room = room;
     }
+    if (slot->samples == 0) /* nor need there be a place for them */
+        return true;
     memcpy(s->sample + s->samples, slot->sample, slot->samples * sizeof *slot->sample);
     s->samples += slot->samples;
     return true;
