@@ -1,0 +1,195 @@
+/*
+ * hand.c - the memos that a party holds (hand.h).
+ */
+#include "libmemo/node/hand.h"
+
+#include "libmemo/node/lock.h"
+
+#define SCRATCH_MEMO 0 /* the memo on its way to or from the heap */
+
+static uint64_t block_bytes(uint64_t size)
+{
+    return size + sizeof(struct memo);
+}
+
+static void fill(struct memo *m, uint64_t size)
+{
+    m->flags = 0;
+    m->size = size;
+    m->origin = 0;
+    m->redeliveries = 0;
+}
+
+struct memo *hand_alloc(self_t *s, uint64_t size)
+{
+    uint64_t bytes = block_bytes(size);
+    offset_t at = 0;
+    struct memo *m;
+
+    if (size > HAND_MEMO_MAX)
+        return NULL;
+    if (bytes <= HEAP_CLASS_MAX && !heap_pressed(s))
+        at = heap_pop(s, heap_class(bytes));
+    if (at == 0) {
+        if (heap_alloc(s, bytes, &s->body->scratch[SCRATCH_MEMO]) != 0)
+            return NULL;
+        log_commit(s);
+        at = s->body->scratch[SCRATCH_MEMO];
+        log_u64(s, &s->body->scratch[SCRATCH_MEMO], 0);
+    }
+    m = node_at(s, at);
+    fill(m, size);
+    hand_take(s, m);
+    log_commit(s);
+    hand_done(s);
+    return m;
+}
+
+static bool place_find(self_t *s, uint32_t *place)
+{
+    uint32_t i, p = s->free_hand;
+
+    for (i = 0; i < HAND_SLOTS; i++) {
+        if (atomic_load_explicit(&s->body->hand[p], memory_order_relaxed) == 0) {
+            *place = p;
+            s->free_hand = p;
+            return true;
+        }
+        p = p + 1 < HAND_SLOTS ? p + 1 : 0;
+    }
+    return false;
+}
+
+static void list_take(self_t *s, struct memo *m)
+{
+    body_t *b = s->body;
+
+    if (s->hand_locked == NULL) {
+        lock_take(s, &b->hand_lock);
+        s->hand_locked = &b->hand_lock;
+    }
+    m->place = HAND_LISTED;
+    log_u64(s, &m->next, b->hand_list);
+    log_u64(s, &m->stamp, 0);
+    if (b->hand_list != 0)
+        log_u64(s, &((struct memo *)node_at(s, b->hand_list))->stamp, node_offset(s, m));
+    log_u64(s, &b->hand_list, node_offset(s, m));
+}
+
+void hand_take(self_t *s, struct memo *m)
+{
+    uint32_t place;
+
+    if (place_find(s, &place)) {
+        atomic_store_explicit(&s->body->hand[place], node_offset(s, m), memory_order_relaxed);
+        m->place = (uint16_t)place;
+    } else
+        list_take(s, m);
+    log_a32(s, &m->holder, s->id);
+}
+
+static void list_give(self_t *s, struct memo *m, body_t *b)
+{
+    if (s->hand_locked == NULL) {
+        lock_take(s, &b->hand_lock);
+        s->hand_locked = &b->hand_lock;
+    }
+    if (m->next != 0)
+        log_u64(s, &((struct memo *)node_at(s, m->next))->stamp, m->stamp);
+    if (m->stamp != 0)
+        log_u64(s, &((struct memo *)node_at(s, m->stamp))->next, m->next);
+    else
+        log_u64(s, &b->hand_list, m->next);
+    log_u64(s, &m->next, 0);
+    log_u64(s, &m->stamp, 0);
+}
+
+void hand_give(self_t *s, struct memo *m)
+{
+    party_id_t holder = atomic_load_explicit(&m->holder, memory_order_relaxed);
+    body_t *b = holder == s->id ? s->body : party_body(s, node_party(s, party_index(holder)));
+
+    if (m->place == HAND_LISTED)
+        list_give(s, m, b);
+    else
+        s->given = &b->hand[m->place];
+    log_a32(s, &m->holder, 0);
+}
+
+static bool aligned_inside(const self_t *s, offset_t at)
+{
+    const heap_root_t *h = &s->root->heap;
+
+    return at >= h->base && at + sizeof(struct memo) <= s->root->size && (at & 15) == 0;
+}
+
+bool hand_holds(const self_t *s, offset_t at)
+{
+    const struct memo *m;
+    const party_t *p;
+    party_id_t holder;
+    const body_t *b;
+
+    if (!aligned_inside(s, at))
+        return false;
+    m = node_at(s, at);
+    holder = atomic_load_explicit(&m->holder, memory_order_relaxed);
+    if (holder == s->id)
+        b = s->body;
+    else {
+        if (holder == 0)
+            return false;
+        p = node_party(s, party_index(holder));
+        if (atomic_load_explicit(&p->id, memory_order_relaxed) != holder ||
+            atomic_load_explicit(&p->client, memory_order_relaxed) != s->node->client + 1)
+            return false;
+        b = party_body(s, p);
+    }
+    if (m->place == HAND_LISTED)
+        return true;
+    return b != NULL && m->place < HAND_SLOTS &&
+           atomic_load_explicit(&b->hand[m->place], memory_order_relaxed) == at;
+}
+
+void hand_free_begin(self_t *s, struct memo *m)
+{
+    hand_give(s, m);
+    log_u64(s, &s->body->scratch[SCRATCH_MEMO], node_offset(s, m));
+}
+
+void hand_free_end(self_t *s)
+{
+    offset_t at = s->body->scratch[SCRATCH_MEMO];
+    uint64_t bytes = block_bytes(((struct memo *)node_at(s, at))->size);
+    unsigned c;
+    bool trim;
+
+    if (bytes > HEAP_CLASS_MAX) {
+        log_commit(s);
+        hand_done(s);
+        heap_free(s, &s->body->scratch[SCRATCH_MEMO]);
+        return;
+    }
+    /* In one mutation: the stay in scratch undoes itself. */
+    c = heap_class(bytes);
+    trim = heap_push(s, c, at);
+    log_u64(s, &s->body->scratch[SCRATCH_MEMO], 0);
+    log_commit(s);
+    hand_done(s);
+    if (trim)
+        heap_trim(s, c);
+}
+
+struct memo *hand_first(self_t *s, body_t *b, party_id_t holder)
+{
+    uint32_t i;
+
+    for (i = 0; i < HAND_SLOTS; i++) {
+        offset_t at = atomic_load_explicit(&b->hand[i], memory_order_relaxed);
+        struct memo *m = at != 0 ? node_at(s, at) : NULL;
+        if (m != NULL && atomic_load_explicit(&m->holder, memory_order_relaxed) == holder && m->place == i)
+            return m;
+        atomic_store_explicit(&b->hand[i], 0, memory_order_relaxed);
+    }
+    return b->hand_list != 0 ? node_at(s, b->hand_list) : NULL;
+}

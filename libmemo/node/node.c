@@ -1,0 +1,549 @@
+/*
+ * node.c - handles: becoming a client of a region, and the parties of its threads (node.h).
+ */
+#include "libmemo/node/node.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "libmemo/api/error.h"
+#include "libmemo/memo.h"
+#include "libmemo/node/heap.h"
+#include "libmemo/node/lock.h"
+#include "libmemo/node/repair.h"
+#include "libmemo/node/slot.h"
+#include "libmemo/node/wait.h"
+
+/* The open handles of this process; a thread that ends finds here which of its parties are still there. */
+static pthread_mutex_t nodes_mutex = PTHREAD_MUTEX_INITIALIZER;
+static node_t *nodes;
+static _Atomic uint64_t last_serial;
+
+/* ---- the calling thread's parties -------------------------------------------------------------------- */
+
+typedef struct thread_self {
+    uint64_t serial; /* of the handle */
+    self_t *self;
+    struct thread_self *next;
+} thread_self_t;
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static bool have_membarrier;
+static __thread uint64_t last_used_serial __attribute__((tls_model("initial-exec")));
+static __thread self_t *last_used __attribute__((tls_model("initial-exec")));
+
+static node_t *node_of_serial(uint64_t serial)
+{
+    node_t *n;
+
+    for (n = nodes; n != NULL; n = n->next)
+        if (n->serial == serial)
+            return n;
+    return NULL;
+}
+
+static void thread_ends(void *value)
+{
+    thread_self_t *t = value, *next;
+    node_t *n;
+
+    last_used_serial = 0;
+    pthread_mutex_lock(&nodes_mutex);
+    for (; t != NULL; t = next) {
+        next = t->next;
+        n = node_of_serial(t->serial);
+        if (n != NULL) {
+            pthread_mutex_lock(&n->mutex);
+            atomic_fetch_and(&t->self->party->flags, ~(uint32_t)PARTY_QUIET);
+            t->self->next_idle = n->idle;
+            n->idle = t->self;
+            pthread_mutex_unlock(&n->mutex);
+        }
+        free(t);
+    }
+    pthread_mutex_unlock(&nodes_mutex);
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&nodes_mutex);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&nodes_mutex);
+}
+
+static void in_child(void)
+{
+    last_used_serial = 0;
+    pthread_mutex_unlock(&nodes_mutex);
+}
+
+static void thread_setup(void)
+{
+    pthread_key_create(&thread_key, thread_ends);
+    pthread_atfork(before_fork, after_fork, in_child);
+    have_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+#if defined(__SANITIZE_THREAD__)
+    have_membarrier = false;
+#endif
+}
+
+/* ---- parties --------------------------------------------------------------------------------------------- */
+
+static bool party_claim(node_t *n, self_t *s)
+{
+    uint32_t i, none, used;
+
+    for (i = 0; i < NODE_PARTIES; i++) {
+        party_t *p = &n->root->parties[i];
+        none = 0;
+        if (atomic_load(&p->client) != 0 || !atomic_compare_exchange_strong(&p->client, &none, n->client + 1))
+            continue;
+        p->generation = p->generation < 4 ? 4 : p->generation + 1;
+        if (p->generation >> (32 - NODE_PARTY_BITS) != 0)
+            p->generation = 4;
+        s->party = p;
+        s->index = i;
+        s->id = p->generation << NODE_PARTY_BITS | i;
+        atomic_store(&p->id, s->id);
+        used = atomic_load(&n->root->parties_used);
+        while (used <= i && !atomic_compare_exchange_weak(&n->root->parties_used, &used, i + 1))
+            ;
+        return true;
+    }
+    return false;
+}
+
+/* The party's body, allocated with the boot body's log. */
+static bool body_make(self_t *s)
+{
+    node_root_t *root = s->root;
+    offset_t at = 0;
+
+    s->body = &root->boot;
+    lock_take(s, &root->boot_lock);
+    if (heap_alloc(s, sizeof(body_t), &root->boot.scratch[0]) == MEMO_OK) {
+        log_commit(s);
+        at = root->boot.scratch[0];
+        memset(node_at(s, at), 0, sizeof(body_t));
+        log_a64(s, &s->party->body, at);
+        log_u64(s, &root->boot.scratch[0], 0);
+        log_commit(s);
+    }
+    lock_release(&root->boot_lock);
+    if (at == 0)
+        return false;
+    s->body = node_at(s, at);
+    s->body->pressure = atomic_load(&root->heap.pressure);
+    return true;
+}
+
+static void party_unclaim(self_t *s)
+{
+    atomic_store(&s->party->id, 0);
+    atomic_store(&s->party->client, 0);
+}
+
+static self_t *self_make(node_t *n, int *result)
+{
+    self_t *s = aligned_alloc(NODE_LINE, (sizeof(self_t) + NODE_LINE - 1) / NODE_LINE * NODE_LINE);
+
+    if (s == NULL) {
+        *result = memo_error(MEMO_ENOMEM, "no memory for the calling thread's state");
+        return NULL;
+    }
+    memset(s, 0, sizeof *s);
+    s->user = calloc(1, n->user->self_bytes);
+    if (s->user == NULL) {
+        free(s);
+        *result = memo_error(MEMO_ENOMEM, "no memory for the calling thread's state");
+        return NULL;
+    }
+    s->base = n->region.base;
+    s->node = n;
+    s->root = n->root;
+    if (!party_claim(n, s)) {
+        free(s->user);
+        free(s);
+        *result = memo_error(MEMO_EFULL, "all %u receivers of the space are taken; fewer threads must use it", NODE_PARTIES);
+        return NULL;
+    }
+    if (!body_make(s)) {
+        party_unclaim(s);
+        free(s->user);
+        free(s);
+        *result = memo_error(MEMO_EFULL, "the space has no room left for another thread");
+        return NULL;
+    }
+    pthread_mutex_lock(&n->mutex);
+    s->next = n->selves;
+    n->selves = s;
+    pthread_mutex_unlock(&n->mutex);
+    return s;
+}
+
+static self_t *idle_take(node_t *n)
+{
+    self_t *s;
+
+    pthread_mutex_lock(&n->mutex);
+    s = n->idle;
+    if (s != NULL)
+        n->idle = s->next_idle;
+    pthread_mutex_unlock(&n->mutex);
+    return s;
+}
+
+static self_t *thread_self_find(uint64_t serial)
+{
+    thread_self_t *t;
+
+    for (t = pthread_getspecific(thread_key); t != NULL; t = t->next)
+        if (t->serial == serial)
+            return t->self;
+    return NULL;
+}
+
+static self_t *thread_self_make(node_t *n, int *result)
+{
+    thread_self_t *t = malloc(sizeof *t);
+    self_t *s;
+
+    if (t == NULL) {
+        *result = memo_error(MEMO_ENOMEM, "no memory for the calling thread's state");
+        return NULL;
+    }
+    s = idle_take(n);
+    if (s == NULL)
+        s = self_make(n, result);
+    if (s == NULL) {
+        free(t);
+        return NULL;
+    }
+    t->serial = n->serial;
+    t->self = s;
+    t->next = pthread_getspecific(thread_key);
+    pthread_setspecific(thread_key, t);
+    return s;
+}
+
+/* The thread is seen by node_close, or sees `closing`: there, membarrier stands for the fence that is spared here. */
+static bool announce(node_t *n, self_t *s)
+{
+    uint32_t calls = atomic_load_explicit(&s->in_call, memory_order_relaxed) + 1;
+
+    if (have_membarrier) {
+        atomic_store_explicit(&s->in_call, calls, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+    } else
+        atomic_store_explicit(&s->in_call, calls, memory_order_seq_cst);
+    return !atomic_load_explicit(&n->closing, have_membarrier ? memory_order_relaxed : memory_order_seq_cst);
+}
+
+self_t *node_enter(node_t *n, int *result)
+{
+    self_t *s = last_used;
+
+    if (last_used_serial != n->serial) {
+        if (atomic_load(&n->closing)) {
+            *result = memo_error(MEMO_ECLOSED, "the space is being closed");
+            return NULL;
+        }
+        s = thread_self_find(n->serial);
+        if (s == NULL)
+            s = thread_self_make(n, result);
+        if (s == NULL)
+            return NULL;
+        last_used = s;
+        last_used_serial = n->serial;
+    }
+    if (!announce(n, s)) {
+        atomic_store(&s->in_call, atomic_load(&s->in_call) - 1);
+        *result = memo_error(MEMO_ECLOSED, "the space is being closed");
+        return NULL;
+    }
+    return s;
+}
+
+void node_leave(self_t *s)
+{
+    uint32_t calls = atomic_load_explicit(&s->in_call, memory_order_relaxed);
+
+    if (calls == 1 && atomic_load_explicit(&s->root->repairs_wanted, memory_order_relaxed) != 0)
+        repair_look(s, 0);
+    atomic_store_explicit(&s->in_call, calls - 1, memory_order_release);
+}
+
+self_t *node_common(node_t *n, int *result)
+{
+    self_t *s = self_make(n, result);
+
+    if (s != NULL)
+        atomic_fetch_or(&s->party->flags, PARTY_COMMON);
+    return s;
+}
+
+/* ---- clients --------------------------------------------------------------------------------------------- */
+
+static void client_fill(node_t *n, client_t *c, const node_options_t *o)
+{
+    bool drop = o->on_death_given ? o->on_death_drop : n->root->on_death_drop != 0;
+
+    c->serial++;
+    atomic_store(&c->pid, (uint32_t)getpid());
+    c->rank = o->rank;
+    c->ranks = o->ranks;
+    c->run = o->run;
+    c->on_death_drop = drop;
+    c->opened_ns = (uint64_t)wait_now();
+    atomic_store(&c->state, CLIENT_OPEN);
+}
+
+static bool client_claim_one(node_t *n, uint32_t i, const node_options_t *o)
+{
+    client_t *c = &n->root->clients[i];
+    uint32_t used;
+
+    if (atomic_load(&c->state) != CLIENT_FREE || region_life_take(&n->region, i) != MEMO_OK)
+        return false;
+    if (atomic_load(&c->state) != CLIENT_FREE) {
+        region_life_drop(&n->region, i);
+        return false;
+    }
+    n->client = i;
+    client_fill(n, c, o);
+    used = atomic_load(&n->root->clients_used);
+    while (used <= i && !atomic_compare_exchange_weak(&n->root->clients_used, &used, i + 1))
+        ;
+    return true;
+}
+
+static int client_claim(node_t *n, const node_options_t *o)
+{
+    uint32_t i;
+
+    for (i = 0; i < NODE_CLIENTS; i++)
+        if (client_claim_one(n, i, o))
+            return MEMO_OK;
+    return memo_error(MEMO_EFULL, "the space has %u clients already, and takes no more", NODE_CLIENTS);
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------------- */
+
+static int format(region_t *r, void *arg)
+{
+    const node_options_t *o = arg;
+    node_root_t *root = node_root_of(r);
+
+    root->size = r->size;
+    root->on_death_drop = o->on_death_drop;
+    o->format(root, root->user);
+    return heap_format(r, root, REGION_COMMITTED_AT_START);
+}
+
+/* Of everything that two builds must agree on. */
+static uint64_t fingerprint(uint64_t user)
+{
+    const uint64_t layout[] = {sizeof(node_root_t), sizeof(party_t), sizeof(client_t), sizeof(body_t),  sizeof(slot_t),
+                               sizeof(section_t),   NODE_PARTIES,    NODE_CLIENTS,     HEAP_CLASSES,    HEAP_PAGE,
+                               HAND_SLOTS,          LOG_ENTRIES,     offsetof(node_root_t, heap),
+                               offsetof(node_root_t, user), offsetof(body_t, user), sizeof(struct memo), user};
+    uint64_t h = UINT64_C(0x9e3779b97f4a7c15);
+    size_t i;
+
+    for (i = 0; i < sizeof layout / sizeof layout[0]; i++) {
+        h = (h ^ layout[i]) * UINT64_C(0xff51afd7ed558ccd);
+        h ^= h >> 32;
+    }
+    return h;
+}
+
+static void nodes_add(node_t *n)
+{
+    pthread_mutex_lock(&nodes_mutex);
+    n->next = nodes;
+    nodes = n;
+    pthread_mutex_unlock(&nodes_mutex);
+}
+
+static void nodes_remove(node_t *n)
+{
+    node_t **link;
+
+    pthread_mutex_lock(&nodes_mutex);
+    for (link = &nodes; *link != NULL; link = &(*link)->next)
+        if (*link == n) {
+            *link = n->next;
+            break;
+        }
+    pthread_mutex_unlock(&nodes_mutex);
+}
+
+static unsigned cpus(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+int node_open(node_t *n, const node_options_t *o)
+{
+    node_options_t options = *o;
+    region_spec_t spec = {.name = o->name,
+                          .anonymous = o->anonymous,
+                          .size = o->size,
+                          .kind = o->kind,
+                          .version = NODE_LAYOUT_VERSION,
+                          .fingerprint = fingerprint(o->fingerprint),
+                          .format = format,
+                          .arg = &options};
+    int result;
+
+    pthread_once(&thread_once, thread_setup);
+    memset(n, 0, sizeof *n);
+    n->user = o->user;
+    n->cpus = cpus();
+    n->serial = atomic_fetch_add(&last_serial, 1) + 1;
+    pthread_mutex_init(&n->mutex, NULL);
+    result = region_open(&n->region, &spec);
+    if (result != MEMO_OK)
+        return result;
+    n->root = node_root_of(&n->region);
+    result = client_claim(n, o);
+    if (result != MEMO_OK) {
+        region_close(&n->region);
+        return result;
+    }
+    nodes_add(n);
+    return MEMO_OK;
+}
+
+static void wait_for_callers(node_t *n, const self_t *me)
+{
+    self_t *s;
+    bool busy;
+
+    do {
+        busy = false;
+        pthread_mutex_lock(&n->mutex);
+        for (s = n->selves; s != NULL; s = s->next)
+            if (s != me && atomic_load(&s->in_call) != 0) {
+                busy = true;
+                atomic_fetch_add(&s->party->bell, 1);
+                wait_wake(&s->party->bell, 1 << 30);
+            }
+        pthread_mutex_unlock(&n->mutex);
+        if (busy)
+            sched_yield();
+    } while (busy);
+}
+
+static void free_selves(node_t *n)
+{
+    self_t *s, *next;
+
+    for (s = n->selves; s != NULL; s = next) {
+        next = s->next;
+        n->user->self_gone(s);
+        free(s->user);
+        free(s);
+    }
+}
+
+static void give_everything_back(node_t *n, self_t *me)
+{
+    client_t *c = &n->root->clients[n->client];
+    bool drop = c->on_death_drop != 0;
+    self_t *s;
+
+    for (s = n->selves; s != NULL; s = s->next)
+        if (s != me)
+            repair_party(me, s->index, drop);
+    repair_empty(me, me->index, drop);
+    n->user->client_gone(me, n->client);
+    heap_flush(me);
+    repair_release(me, me->index);
+    atomic_store(&c->state, CLIENT_FREE);
+}
+
+void node_close(node_t *n)
+{
+    int result;
+    self_t *me = node_enter(n, &result);
+
+    atomic_store(&n->closing, true);
+    if (have_membarrier)
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    wait_for_callers(n, me);
+    nodes_remove(n);
+    if (me == NULL && n->selves != NULL)
+        me = n->selves; /* no party was left for this thread: it lends one that is idle now */
+    if (me != NULL)
+        give_everything_back(n, me);
+    else
+        atomic_store(&n->root->clients[n->client].state, CLIENT_FREE);
+    last_used_serial = 0;
+    region_close(&n->region);
+    free_selves(n);
+    pthread_mutex_destroy(&n->mutex);
+}
+
+void node_forget(node_t *n)
+{
+    /* In the child of a fork: only the forking thread is there; mutexes may be held by threads that are not. */
+    node_t **link;
+
+    for (link = &nodes; *link != NULL; link = &(*link)->next)
+        if (*link == n) {
+            *link = n->next;
+            break;
+        }
+    last_used_serial = 0;
+    region_forget(&n->region);
+}
+
+/* ---- figures --------------------------------------------------------------------------------------------- */
+
+void node_counts(self_t *s, node_counts_t *sum)
+{
+    uint32_t used = atomic_load(&s->root->parties_used), i;
+    size_t k;
+    _Atomic uint64_t *to = (_Atomic uint64_t *)sum;
+
+    lock_take(s, &s->root->boot_lock); /* no body comes or goes */
+    memcpy(sum, &s->root->counts, sizeof *sum);
+    for (i = 0; i < used; i++) {
+        body_t *b = party_body(s, node_party(s, i));
+        if (b == NULL)
+            continue;
+        for (k = 0; k < sizeof *sum / sizeof *to; k++)
+            to[k] += atomic_load_explicit((_Atomic uint64_t *)&b->counts + k, memory_order_relaxed);
+    }
+    lock_release(&s->root->boot_lock);
+}
+
+uint32_t node_receivers(const self_t *s)
+{
+    uint32_t used = atomic_load(&s->root->parties_used), i, n = 0;
+
+    for (i = 0; i < used; i++)
+        n += atomic_load(&s->root->parties[i].client) != 0;
+    return n;
+}
+
+uint32_t node_clients(const self_t *s)
+{
+    uint32_t i, n = 0;
+
+    for (i = 0; i < NODE_CLIENTS; i++)
+        n += atomic_load(&s->root->clients[i].state) != CLIENT_FREE;
+    return n;
+}

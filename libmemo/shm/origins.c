@@ -1,0 +1,82 @@
+/*
+ * origins.c - the folders that held memos come from.
+ *
+ * A memo that is held refers to the record of its folder, so that memo_from, memo_replace and the death of its holder
+ * find it; a record with references stays. When the memo goes elsewhere the reference is not given back at once,
+ * which would lock a second bucket each time: the party notes it, and gives several back together.
+ */
+#include "libmemo/shm/shm.h"
+
+/* Gives one note's references back. */
+static void give_back(self_t *s, origin_t *o)
+{
+    record_t *r = record_at(s, o->record);
+    bucket_t *b = table_lock(s, r->hash);
+
+    log_u64(s, &r->counts, r->counts - o->count * COUNT_REFERENCE);
+    log_u64(s, &o->count, 0);
+    log_u64(s, &o->record, 0);
+    table_drop_if_empty(s, b, r);
+    log_commit(s);
+    table_unlock(s, b);
+    table_tidy(s);
+}
+
+void origins_flush(self_t *s, shm_body_t *body)
+{
+    unsigned i;
+
+    for (i = 0; i < SHM_ORIGINS; i++)
+        if (body->origins[i].record != 0)
+            give_back(s, &body->origins[i]);
+}
+
+void origins_prepare(self_t *s)
+{
+    shm_body_t *body = shm_body(s);
+    unsigned i;
+    bool room = false;
+
+    for (i = 0; i < SHM_ORIGINS; i++) {
+        origin_t *o = &body->origins[i];
+        if (o->count >= SHM_ORIGIN_BATCH)
+            give_back(s, o);
+        if (o->record == 0) {
+            room = true;
+            if (i + 1 < SHM_ORIGINS && body->origins[i + 1].record == 0)
+                return; /* notes are made from the front: nothing is behind two free ones but rarely */
+        }
+    }
+    if (!room)
+        origins_flush(s, body);
+}
+
+void origins_drop_reference(self_t *s, offset_t record, record_t *here)
+{
+    shm_body_t *body = shm_body(s);
+    origin_t *free_note = NULL;
+    unsigned i;
+
+    if (here != NULL && record == node_offset(s, here)) {
+        log_u64(s, &here->counts, here->counts - COUNT_REFERENCE);
+        return;
+    }
+    for (i = 0; i < SHM_ORIGINS; i++) {
+        origin_t *o = &body->origins[i];
+        if (o->record == record) {
+            log_u64(s, &o->count, o->count + 1);
+            return;
+        }
+        if (o->record == 0 && free_note == NULL)
+            free_note = o;
+    }
+    /* origins_prepare has seen to it that there is one. */
+    log_u64(s, &free_note->record, record);
+    log_u64(s, &free_note->count, 1);
+}
+
+void origins_drop(self_t *s, struct memo *m, record_t *here)
+{
+    if (m->origin != 0)
+        origins_drop_reference(s, m->origin, here);
+}

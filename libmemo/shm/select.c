@@ -1,0 +1,257 @@
+/*
+ * select.c - the general select: look, link, wait (shm.h).
+ *
+ * Look at each folder once; most selects end there. Then link a get structure into each; a folder that has got a memo
+ * meanwhile gives it on the spot. A skip then gives up at once, and if nobody has claimed its request, all its folders
+ * were empty at that instant; a wait waits for the message. Whatever comes of it, a claimed request gets its
+ * memo, and every get structure is unlinked before the call returns.
+ */
+#include <sched.h>
+
+#include "libmemo/node/repair.h"
+#include "libmemo/node/wait.h"
+#include "libmemo/shm/shm.h"
+
+/* ---- looking --------------------------------------------------------------------------------------------- */
+
+/* Takes or copies from the folder if it has a memo (whose stamp, when not 0, is that one). */
+static int look_at(self_t *s, const memo_folder_t *folder, uint32_t what, uint64_t stamp, struct memo **m)
+{
+    bucket_t *b = table_lock(s, folder->hash);
+    record_t *r = table_find(s, b, folder);
+    int result = MEMO_NONE;
+
+    if (r != NULL && r->queue.head != 0 &&
+        (stamp == 0 || ((struct memo *)node_at(s, r->queue.head))->stamp == stamp))
+        result = take_first(s, r, what, NULL, 0, m);
+    table_unlock(s, b);
+    return result;
+}
+
+static uint64_t stamp_of_first(self_t *s, const memo_folder_t *folder)
+{
+    bucket_t *b = table_lock(s, folder->hash);
+    const record_t *r = table_find(s, b, folder);
+    uint64_t stamp = 0;
+
+    if (r != NULL && r->queue.head != 0)
+        stamp = ((struct memo *)node_at(s, r->queue.head))->stamp;
+    table_unlock(s, b);
+    return stamp;
+}
+
+/* The folder whose first memo has been there longest; if it is gone when we come, somebody else has got on. */
+static int poll_oldest(self_t *s, const memo_select_t *select, struct memo **m, size_t *which)
+{
+    for (;;) {
+        uint64_t oldest = UINT64_MAX;
+        size_t i;
+        int result;
+
+        for (i = 0; i < select->count; i++) {
+            uint64_t stamp = stamp_of_first(s, &select->folders[i]);
+            if (stamp != 0 && stamp < oldest) {
+                oldest = stamp;
+                *which = i;
+            }
+        }
+        if (oldest == UINT64_MAX)
+            return MEMO_NONE;
+        result = look_at(s, &select->folders[*which], select->what, oldest, m);
+        if (result != MEMO_NONE)
+            return result;
+    }
+}
+
+int select_poll(self_t *s, const memo_select_t *select, struct memo **m, size_t *which)
+{
+    shm_local_t *local = shm_local(s);
+    size_t start, k;
+    int result;
+
+    if (select->choice == MEMO_OLDEST)
+        return poll_oldest(s, select, m, which);
+    start = select->choice == MEMO_ROTATE ? local->rotate % select->count : 0;
+    for (k = 0; k < select->count; k++) {
+        size_t i = start + k < select->count ? start + k : start + k - select->count;
+        result = look_at(s, &select->folders[i], select->what, 0, m);
+        if (result != MEMO_NONE) {
+            *which = i;
+            return result;
+        }
+    }
+    return MEMO_NONE;
+}
+
+/* ---- linking --------------------------------------------------------------------------------------------- */
+
+static int link_one(self_t *s, request_t *r, const memo_folder_t *folder, size_t i, struct memo **m)
+{
+    bucket_t *b = table_lock(s, folder->hash);
+    record_t *record = table_find_or_make(s, b, folder);
+    bool grow = false;
+    int result = MEMO_OK;
+
+    if (record == NULL)
+        result = memo_error(MEMO_EFULL, "the space has no room left to wait in a folder that does not exist yet");
+    else if (record->queue.head != 0) {
+        result = take_first(s, record, r->what, r, (uint32_t)i, m);
+        if (result == MEMO_OK)
+            result = MEMO_NONE;
+    } else {
+        request_link(s, r, i, record);
+        grow = table_long(s, b);
+    }
+    table_unlock(s, b);
+    if (grow)
+        table_grow(s);
+    return result;
+}
+
+int select_link(self_t *s, request_t *r, const memo_select_t *select, struct memo **m)
+{
+    size_t i;
+    int result;
+
+    for (i = 0; i < select->count; i++) {
+        if (request_status(atomic_load_explicit(&r->state, memory_order_relaxed)) == REQUEST_CLAIMED)
+            return MEMO_PENDING;
+        result = link_one(s, r, &select->folders[i], i, m);
+        if (result != MEMO_OK)
+            return result;
+    }
+    return MEMO_OK;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------------------- */
+
+static void accept(self_t *s, const slot_message_t *message, void *arg)
+{
+    shm_local_t *local = arg;
+
+    local->memo = message_memo(s, message);
+    local->result = local->memo != NULL ? MEMO_OK : MEMO_EFULL;
+    local->delivered = true;
+}
+
+static bool settled(self_t *s, void *arg)
+{
+    const request_t *r = arg;
+
+    return request_status(atomic_load(&r->state)) == REQUEST_QUIET || atomic_load(&s->node->closing);
+}
+
+#define SPINS 64
+#define YIELDS 40
+
+/* Something may have happened, or the spinning has not been worth it. */
+static bool spin(self_t *s)
+{
+    int i;
+
+    for (i = 0; i < (s->node->cpus > 1 ? SPINS : 0); i++) {
+        if (atomic_load_explicit(&s->party->attention, memory_order_relaxed) != 0)
+            return true;
+        wait_pause();
+    }
+    for (i = 0; i < YIELDS; i++) {
+        if (atomic_load_explicit(&s->party->attention, memory_order_relaxed) != 0)
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
+/* Waits for the claimed request's memo. Its claimer is at work, or dead: then a repair delivers it, or unclaims. */
+static void sleep_once(self_t *s, request_t *r, int64_t deadline)
+{
+    if (r->quiet)
+        quiet_check(s);
+    origins_flush(s, shm_body(s));
+    slot_sleep(s, deadline, settled, r);
+    repair_look(s, WAIT_TICK_NS / 2);
+}
+
+/* Until a memo was delivered (MEMO_OK, or why not), or the request given up: `code` when the deadline has passed. */
+static int wait_for(self_t *s, request_t *r, int64_t deadline, int code)
+{
+    shm_local_t *local = shm_local(s);
+
+    for (;;) {
+        slot_scan(s, accept, local);
+        if (local->delivered)
+            return local->result;
+        if (request_status(atomic_load(&r->state)) == REQUEST_QUIET)
+            return MEMO_QUIET;
+        if (atomic_load_explicit(&s->node->closing, memory_order_relaxed) && request_cancel(s, r))
+            return memo_error(MEMO_ECLOSED, "the space was closed while the call waited");
+        if (deadline != WAIT_FOREVER && (deadline == 0 || wait_now() >= deadline) && request_cancel(s, r))
+            return code;
+        if (!spin(s))
+            sleep_once(s, r, deadline == 0 ? WAIT_FOREVER : deadline);
+    }
+}
+
+/* ---- the select ------------------------------------------------------------------------------------------ */
+
+static bool is_skip(const memo_select_t *select)
+{
+    return select->when_empty == MEMO_SKIP || select->when_empty == MEMO_STRICT_SKIP;
+}
+
+static int wait_linked(self_t *s, request_t *r, const memo_select_t *select, int64_t deadline)
+{
+    int result;
+
+    if (is_skip(select))
+        return wait_for(s, r, 0, MEMO_NONE);
+    if (r->quiet)
+        quiet_wait(s, r);
+    result = wait_for(s, r, deadline, MEMO_TIMEDOUT);
+    if (r->quiet)
+        quiet_wait(s, NULL);
+    return result;
+}
+
+static int select_slowly(self_t *s, const memo_select_t *select, int64_t deadline, struct memo **m, size_t *which)
+{
+    shm_local_t *local = shm_local(s);
+    request_t *r = request_own(s, select->count);
+    int result;
+
+    if (r == NULL)
+        return memo_error(MEMO_EFULL, "the space has no room left to wait in %zu folders", select->count);
+    local->delivered = false;
+    local->memo = NULL;
+    request_arm(s, r, select->what, select->when_empty == MEMO_UNTIL_QUIET);
+    result = select_link(s, r, select, m);
+    if (result == MEMO_OK || result == MEMO_PENDING) {
+        result = wait_linked(s, r, select, deadline);
+        *m = local->memo;
+    } else if (result == MEMO_NONE)
+        result = MEMO_OK;
+    else if (!request_cancel(s, r) && request_status(atomic_load(&r->state)) == REQUEST_CLAIMED && *m == NULL &&
+             ((atomic_load(&r->state) >> 8) & 0xffff) != s->index + 1u) {
+        result = wait_for(s, r, WAIT_FOREVER, 0); /* no room to link on, but somebody gives us a memo */
+        *m = local->memo;
+    }
+    *which = atomic_load_explicit(&r->which, memory_order_relaxed);
+    request_end(s, r);
+    slot_wake(s);
+    return result;
+}
+
+int select_memo(self_t *s, const memo_select_t *select, memo_t **m, size_t *which)
+{
+    int64_t deadline = is_skip(select) || select->timeout_ns < 0 ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+    int result;
+
+    if (select->when_empty == MEMO_UNTIL_QUIET)
+        atomic_fetch_or_explicit(&s->party->flags, PARTY_QUIET, memory_order_relaxed);
+    result = select_poll(s, select, m, which);
+    if (result == MEMO_NONE && !(is_skip(select) && select->count == 1))
+        result = select_slowly(s, select, deadline, m, which);
+    if (result == MEMO_OK && select->choice == MEMO_ROTATE)
+        shm_local(s)->rotate = *which + 1;
+    return result;
+}
