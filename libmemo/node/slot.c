@@ -15,7 +15,7 @@ slot_t *section_slot(const self_t *s, section_t *section, uint32_t index)
     uint32_t room = SECTION_FIRST_SLOTS, k;
 
     if (index < room)
-        return (slot_t *)(section + 1) + index;
+        return (slot_t *)node_at(s, node_offset(s, section) + sizeof *section) + index;
     for (k = 0; k < SECTION_EXTENTS - 1; k++) {
         index -= room;
         room *= 2;
@@ -29,6 +29,12 @@ section_t *section_of(const self_t *s, uint32_t index)
 {
     offset_t at = atomic_load_explicit(&node_party(s, index)->section, memory_order_acquire);
     return at != 0 ? node_at(s, at) : NULL;
+}
+
+/* The party's own, which slot_begin has made. */
+static section_t *own_section(const self_t *s)
+{
+    return node_at(s, atomic_load_explicit(&s->party->section, memory_order_relaxed));
 }
 
 static uint32_t load32(const _Atomic uint32_t *field)
@@ -194,13 +200,13 @@ static uint32_t find_free(const self_t *s, section_t *section)
 
 uint64_t slot_next_tag(const self_t *s)
 {
-    slot_message_t next = {.section = s->index, .sequence = section_of(s, s->index)->sequence + 1};
+    slot_message_t next = {.section = s->index, .sequence = own_section(s)->sequence + 1};
     return slot_tag(&next);
 }
 
 slot_t *slot_fill(self_t *s, uint32_t kind, offset_t memo, offset_t request)
 {
-    section_t *section = section_of(s, s->index);
+    section_t *section = own_section(s);
     uint32_t index = find_free(s, section);
     slot_t *slot = section_slot(s, section, index);
 
@@ -317,7 +323,7 @@ static void count_length(self_t *s, section_t *section)
 
 void slot_commit(self_t *s)
 {
-    section_t *section = section_of(s, s->index);
+    section_t *section = own_section(s);
     uint32_t first = section->filled_first, i, n = 0;
 
     if (first == 0) {
@@ -336,7 +342,7 @@ void slot_commit(self_t *s)
 
 void slot_end(self_t *s)
 {
-    section_unlock(s, section_of(s, s->index));
+    section_unlock(s, own_section(s));
 }
 
 void slot_complete(self_t *s, party_t *dead, body_t *b)
