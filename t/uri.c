@@ -1,0 +1,144 @@
+/*
+ * uri.c - URIs of spaces: what is understood, and what is refused with a sentence that says why.
+ */
+#include "libmemo/api/uri.h"
+#include "libmemo/memo.h"
+#include "t/tap.h"
+
+#define GIGA (UINT64_C(1) << 30)
+
+static int parse(const char *text, memo_uri_t *uri)
+{
+    const char *rest = NULL;
+    int result = uri_scheme(text, uri, &rest);
+
+    return result == MEMO_OK ? uri_rest(rest, uri) : result;
+}
+
+/* The sentence of a refusal contains each of two words: the wrong value, and what would be right. */
+static void refused(const char *text, int code, const char *wrong, const char *right)
+{
+    memo_uri_t uri;
+
+    tap_is_int(parse(text, &uri), code, "'%s' is refused", text);
+    if (!tap_ok(strstr(memo_errmsg(), wrong) && strstr(memo_errmsg(), right), "... naming '%s' and '%s'", wrong,
+                right)) {
+        tap_diag("the sentence is: %s", memo_errmsg());
+    }
+}
+
+static void size_is(const char *text, uint64_t size)
+{
+    memo_uri_t uri;
+
+    tap_is_int(parse(text, &uri), MEMO_OK, "'%s' is understood", text);
+    tap_ok(uri.size == size, "... as %" PRIu64 " bytes", size);
+}
+
+static void names_and_schemes(void)
+{
+    memo_uri_t uri;
+
+    tap_is_int(parse("shm-bucket:jobs", &uri), MEMO_OK, "scheme and name");
+    tap_is_str(uri.scheme, "shm-bucket", "the scheme");
+    tap_is_str(uri.name, "jobs", "the name");
+    tap_ok(uri.size == 0 && !uri.anonymous && !uri.on_death_given && uri.on_death == MEMO_ON_DEATH_RETURN,
+           "options that are not given have their defaults");
+
+    char text[300] = "shm-lock:";
+    memset(text + 9, 'n', 199);
+    tap_is_int(parse(text, &uri), MEMO_OK, "a name of 199 bytes");
+    tap_ok(strlen(uri.name) == 199, "... is whole");
+    memset(text + 9, 'n', 200);
+    refused(text, MEMO_EINVAL, "200", "at most 199");
+
+    refused("", MEMO_EINVAL, "''", "shm-bucket:jobs");
+    refused("jobs", MEMO_EINVAL, "'jobs'", "shm-bucket:jobs");
+    refused(":jobs", MEMO_EINVAL, "''", "shm-bucket:name");
+    refused("a-scheme-much-too-long:jobs", MEMO_EINVAL, "a-scheme", "shm-bucket:name");
+    refused("shm-bucket:", MEMO_EINVAL, "no name", "anonymous=1");
+    refused("shm-bucket:?size=1M", MEMO_EINVAL, "no name", "anonymous=1");
+    refused("shm-bucket:a/b", MEMO_EINVAL, "'a/b'", "no slash");
+    refused("shm-bucket:/var/jobs", MEMO_ENOTSUP, "'/var/jobs'", "not in this version");
+}
+
+static void sizes(void)
+{
+    size_is("shm-bucket:a?size=1", 1);
+    size_is("shm-bucket:a?size=65536", 65536);
+    size_is("shm-bucket:a?size=3K", 3 * 1024);
+    size_is("shm-bucket:a?size=64M", 64 * 1024 * 1024);
+    size_is("shm-bucket:a?size=2g", 2 * GIGA);
+    size_is("shm-bucket:a?size=5T", 5 * 1024 * GIGA);
+    size_is("shm-bucket:a?size=18446744073709551615", UINT64_MAX);
+    size_is("shm-bucket:a?size=16777215T", UINT64_C(16777215) << 40);
+
+    refused("shm-bucket:a?size=18446744073709551616", MEMO_EINVAL, "18446744073709551616", "64 bits");
+    refused("shm-bucket:a?size=16777216T", MEMO_EINVAL, "16777216T", "64 bits");
+    refused("shm-bucket:a?size=99999999999999999999999999", MEMO_EINVAL, "9999", "64 bits");
+    refused("shm-bucket:a?size=0", MEMO_EINVAL, "size=0", "size=64M");
+    refused("shm-bucket:a?size=-1", MEMO_EINVAL, "size=-1", "K, M, G or T");
+    refused("shm-bucket:a?size=+1", MEMO_EINVAL, "size=+1", "K, M, G or T");
+    refused("shm-bucket:a?size= 1", MEMO_EINVAL, "size= 1", "K, M, G or T");
+    refused("shm-bucket:a?size=M", MEMO_EINVAL, "size=M", "K, M, G or T");
+    refused("shm-bucket:a?size=1MB", MEMO_EINVAL, "size=1MB", "K, M, G or T");
+    refused("shm-bucket:a?size=1P", MEMO_EINVAL, "size=1P", "K, M, G or T");
+    refused("shm-bucket:a?size=1.5G", MEMO_EINVAL, "size=1.5G", "K, M, G or T");
+}
+
+static void options(void)
+{
+    memo_uri_t uri;
+
+    tap_is_int(parse("shm-lock:a?on_death=drop&size=1M&anonymous=0", &uri), MEMO_OK, "three options");
+    tap_ok(uri.on_death == MEMO_ON_DEATH_DROP && uri.on_death_given && uri.size == 1 << 20 && !uri.anonymous,
+           "... are all read");
+    tap_is_int(parse("shm-lock:a?on_death=return", &uri), MEMO_OK, "on_death=return");
+    tap_ok(uri.on_death == MEMO_ON_DEATH_RETURN && uri.on_death_given, "... is noted as given");
+    tap_is_int(parse("shm-bucket:?anonymous=1", &uri), MEMO_OK, "an anonymous space needs no name");
+    tap_ok(uri.anonymous && uri.name[0] == '\0', "... and has none");
+    tap_is_int(parse("shm-bucket:mine?anonymous=1", &uri), MEMO_OK, "an anonymous space may have a name");
+
+    refused("shm-bucket:a?sise=1G", MEMO_EINVAL, "'sise'", "size, on_death and anonymous");
+    refused("shm-bucket:a?servers=2", MEMO_EINVAL, "'servers'", "size, on_death and anonymous");
+    refused("shm-bucket:a?SIZE=1G", MEMO_EINVAL, "'SIZE'", "size, on_death and anonymous");
+    refused("shm-bucket:a?=1G", MEMO_EINVAL, "''", "size, on_death and anonymous");
+    refused("shm-bucket:a?size=1G&size=1G", MEMO_EINVAL, "size", "twice");
+    refused("shm-bucket:a?size=", MEMO_EINVAL, "size", "no value");
+    refused("shm-bucket:a?size", MEMO_EINVAL, "'size'", "option=value");
+    refused("shm-bucket:a?", MEMO_EINVAL, "''", "option=value");
+    refused("shm-bucket:a?size=1G&", MEMO_EINVAL, "''", "option=value");
+    refused("shm-bucket:a?size=1G&&anonymous=1", MEMO_EINVAL, "''", "option=value");
+    refused("shm-bucket:a?on_death=keep", MEMO_EINVAL, "on_death=keep", "on_death=return");
+    refused("shm-bucket:a?anonymous=yes", MEMO_EINVAL, "anonymous=yes", "anonymous=1");
+    refused("shm-bucket:a?durable=sync", MEMO_ENOTSUP, "durable=sync", "not in this version");
+    refused("shm-bucket:a?max_redeliveries=3", MEMO_ENOTSUP, "'3'", "not in this version");
+}
+
+/* The schemes are the backends' table, asked through the public calls. */
+static void schemes(void)
+{
+    memo_space_t *space = (memo_space_t *)&space;
+
+    tap_is_int(memo_open(&space, "redis://host/0"), MEMO_EINVAL, "an unknown scheme is refused");
+    tap_ok(strstr(memo_errmsg(), "'redis'") && strstr(memo_errmsg(), "shm-bucket:name"), "... by its name");
+    tap_ok(space == NULL, "... and no handle is stored");
+    tap_is_int(memo_open(&space, "mpi-latch:?servers=2"), MEMO_ENOTSUP, "MPI is not supported");
+    tap_ok(strstr(memo_errmsg(), "not in this version") != NULL, "... in this version");
+    tap_is_int(memo_open(NULL, "shm-bucket:a"), MEMO_EINVAL, "a place for the handle is needed");
+    tap_is_int(memo_unlink("shm-bucket:a?size=bad"), MEMO_EINVAL, "memo_unlink refuses the same");
+    setenv("MEMO_SPACE", "nothing-known:", 1);
+    tap_is_int(memo_unlink(NULL), MEMO_EINVAL, "without a URI the environment's is read");
+    tap_ok(strstr(memo_errmsg(), "'nothing-known'") != NULL, "... and refused as such");
+    tap_is_int(memo_open(&space, ""), MEMO_EINVAL, "an empty URI is not the default");
+}
+
+int main(void)
+{
+    tap_timeout(60);
+    names_and_schemes();
+    sizes();
+    options();
+    schemes();
+    return tap_done();
+}
