@@ -373,7 +373,9 @@ static void bad_spaces(memo_space_t *bad, int code, const char *word, const char
     memo_stat_t stat;
     int zero = 0;
 
-    tap_diag("%s", what);
+    if (tap_prints()) {
+        tap_diag("%s", what);
+    }
     unheard();
     refused(memo_get(bad, &f, &m), code, word, "memo_get");
     tap_ok(m == NULL, "... and *m is NULL");
