@@ -36,7 +36,8 @@ typedef struct job {
     uint32_t chunk_room, room;
     uint32_t dictionary_size, chunk_size, compressed_size;
     uint32_t crc;
-    uint32_t redeliveries; /* before the worker that did it */
+    uint32_t came_back_before,
+        came_back; /* from the dead: this memo, before this trip, and when the chunk was done */
     int32_t level;
     bool last, failed;
 } job_t;
@@ -140,7 +141,7 @@ static void work(const team_t *team)
         if (memo_size(m) == sizeof(uint32_t))
             break;
         job_t *job = memo_data(m);
-        job->redeliveries = memo_redeliveries(m);
+        job->came_back = memo_redeliveries(m);
         job_do(job, &stream);
         memo_folder_t result = team_folder(team, RESULTS, job->index);
         must(memo_put_for(team->space, &result, m, MEMO_FOREVER), "putting a result");
@@ -340,6 +341,7 @@ static void issue_job(run_t *run, memo_t *m)
                    .chunk_room = room,
                    .room = compressed_bound(room),
                    .dictionary_size = run->tail_size,
+                   .came_back_before = memo_redeliveries(m),
                    .level = run->options.level};
     memcpy(job_dictionary(job), run->tail, run->tail_size);
     job->chunk_size = read_all(run, job_chunk(job), room);
@@ -367,7 +369,7 @@ static void write_result(run_t *run)
     write_all(run, job_compressed(job), job->compressed_size);
     run->crc = crc32_combine(run->crc, job->crc, job->chunk_size);
     run->bytes_done += job->chunk_size;
-    run->redone += job->redeliveries > 0;
+    run->redone += job->came_back - job->came_back_before;
     run->written++;
     run->spare[run->spares++] = m;
 }
