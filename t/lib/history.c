@@ -91,19 +91,24 @@ static bool take_piece(_Atomic uint32_t *used, uint32_t max, uint32_t size, uint
 
 bool history_room(history_t *h, history_tape_t *tape, uint32_t records, uint32_t set_entries)
 {
-    if (tape->end - tape->next < records) {
+    if (tape->next + records > tape->end) {
         uint32_t size = records > PIECE ? records : PIECE;
         if (!take_piece(&h->used_records, h->max_records, size, &tape->next, &tape->end)) {
             return false;
         }
     }
-    if (tape->set_end - tape->set_next < set_entries) {
+    if (tape->set_next + set_entries > tape->set_end) {
         uint32_t size = set_entries > SET_PIECE ? set_entries : SET_PIECE;
         if (!take_piece(&h->used_sets, h->max_sets, size, &tape->set_next, &tape->set_end)) {
             return false;
         }
     }
     return true;
+}
+
+uint32_t history_left(const history_t *h)
+{
+    return h->max_records - atomic_load(&h->used_records);
 }
 
 uint32_t history_set(history_t *h, history_tape_t *tape, const uint32_t folders[], uint32_t count)

@@ -49,7 +49,8 @@ enum history_flag {
     HISTORY_LISTED = 1,  /* the first folder of the set that has a memo must be chosen */
     HISTORY_TOKEN = 2,   /* `memo` is not a name: less than 8 bytes */
     HISTORY_ALTERED = 4, /* the worker found the bytes, the size or memo_from() wrong */
-    HISTORY_JOIN = 8     /* one folder's part of a get_all */
+    HISTORY_JOIN = 8,    /* one folder's part of a get_all */
+    HISTORY_REQUEST = 16 /* started: from memo_start to the test or wait that saw its end */
 };
 
 typedef struct history_record {
@@ -97,6 +98,9 @@ history_tape_t *history_tape_number(history_t *h, uint32_t number);
 
 /* Whether the tape has room for that many records and that many entries of sets: ask before the operation. */
 bool history_room(history_t *h, history_tape_t *tape, uint32_t records, uint32_t set_entries);
+
+/* Records that no tape has yet. */
+uint32_t history_left(const history_t *h);
 
 /* The folders of a select, as numbers; the answer is for record->set. There must be room. */
 uint32_t history_set(history_t *h, history_tape_t *tape, const uint32_t folders[], uint32_t count);

@@ -1,0 +1,396 @@
+/*
+ * storm.c - many processes and threads do everything at random, and every answer they got is checked.
+ *
+ *   storm.t [URI] [--ops N] [--seconds S] [--procs P] [--threads T] [--folders F] [--sizes MAX] [--rounds R]
+ *           [--minutes M] [--soak]
+ *
+ * A round is a history: workers fill it until its operations or seconds are over, the parent drains the space and
+ * the checker reads it. Meanwhile the parent puts a memo into every folder whenever all stand still, for some wait
+ * without a timeout. --soak goes on without end, --minutes until they are over. Under the thread sanitizer, which
+ * does not see across processes, the processes are threads, each with a handle of its own.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "t/lib/actor.h"
+#include "t/tap.h"
+
+typedef struct options {
+    uint32_t operations, seconds, procs, threads, folders, sizes, rounds, minutes;
+    bool soak;
+    const char *uri;
+} options_t;
+
+static options_t o = {
+    .operations = 400000, .seconds = 2, .procs = 5, .threads = 2, .folders = 24, .sizes = 1 << 20, .rounds = 2};
+
+/* What the whole run adds up to. */
+static uint64_t total_operations, total_violations;
+
+typedef struct round {
+    actor_world_t *world;
+    history_t *h;
+    uint64_t seed;
+    uint32_t reserve; /* records kept for the parent */
+} round_t;
+
+static bool threads_for_processes(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    return true;
+#else
+    return getenv("MEMO_TSAN") != NULL;
+#endif
+}
+
+/* ---- workers --------------------------------------------------------------------------------------------- */
+
+typedef struct worker {
+    round_t *round;
+    memo_space_t *space;
+    bool alone; /* the only thread of its handle */
+    bool right;
+    pthread_t thread;
+} worker_t;
+
+static void *work(void *arg)
+{
+    worker_t *w = arg;
+    round_t *round = w->round;
+    history_tape_t *tape = history_tape(round->h);
+    actor_t a;
+    if (tape == NULL) {
+        return NULL;
+    }
+    actor_begin(&a, round->world, w->space, round->h, tape, round->seed);
+    a.closes = w->alone;
+    while (!atomic_load(&round->world->stop) && history_left(round->h) > round->reserve && actor_step(&a)) {
+    }
+    w->right = actor_end(&a);
+    w->space = a.space;
+    return NULL;
+}
+
+/* A process, or what stands for one: a handle and its threads. */
+static void *process(void *arg)
+{
+    round_t *round = arg;
+    worker_t workers[64];
+    memo_space_t *space;
+    bool right = true;
+    if (memo_open(&space, round->world->uri) != MEMO_OK) {
+        tap_diag("memo_open: %s", memo_errmsg());
+        return NULL;
+    }
+    for (uint32_t t = 0; t < o.threads; t++) {
+        workers[t] = (worker_t){.round = round, .space = space, .alone = o.threads == 1};
+        if (pthread_create(&workers[t].thread, NULL, work, &workers[t]) != 0) {
+            tap_bail("pthread_create: %s", strerror(errno));
+        }
+    }
+    for (uint32_t t = 0; t < o.threads; t++) {
+        pthread_join(workers[t].thread, NULL);
+        right = right && workers[t].right;
+        space = workers[t].space;
+    }
+    right = memo_close(space) == MEMO_OK && right;
+    return right ? arg : NULL;
+}
+
+typedef struct crew {
+    pid_t pids[256];
+    pthread_t threads[256];
+    uint32_t left;
+    bool right;
+    _Atomic uint32_t ended; /* threads that stand for processes */
+    round_t *round;
+} crew_t;
+
+static void *process_as_thread(void *arg)
+{
+    crew_t *crew = arg;
+    void *result = process(crew->round);
+    atomic_fetch_add(&crew->ended, 1);
+    return result;
+}
+
+static void start_crew(crew_t *crew)
+{
+    crew->right = true;
+    crew->left = o.procs;
+    for (uint32_t p = 0; p < o.procs; p++) {
+        if (threads_for_processes()) {
+            if (pthread_create(&crew->threads[p], NULL, process_as_thread, crew) != 0) {
+                tap_bail("pthread_create: %s", strerror(errno));
+            }
+            continue;
+        }
+        crew->pids[p] = tap_fork();
+        if (crew->pids[p] < 0) {
+            tap_bail("fork: %s", strerror(errno));
+        }
+        if (crew->pids[p] == 0) {
+            _exit(process(crew->round) != NULL ? 0 : 1);
+        }
+    }
+}
+
+/* Whether all have ended. */
+static bool crew_ended(crew_t *crew)
+{
+    if (threads_for_processes()) {
+        if (atomic_load(&crew->ended) < o.procs) {
+            return false;
+        }
+        for (uint32_t p = 0; p < o.procs; p++) {
+            void *result;
+            pthread_join(crew->threads[p], &result);
+            crew->right = crew->right && result != NULL;
+        }
+        return true;
+    }
+    int status;
+    while (crew->left > 0 && waitpid(-1, &status, WNOHANG) > 0) {
+        crew->left--;
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            tap_diag("a worker ended with status 0x%x", (unsigned)status);
+            crew->right = false;
+        }
+    }
+    return crew->left == 0;
+}
+
+/* Until all have ended: when the time is over they are told, and who waits for ever is given memos. */
+static bool attend(crew_t *crew, actor_t *parent)
+{
+    actor_world_t *world = crew->round->world;
+    uint64_t end = history_now() + (uint64_t)o.seconds * 1000000000u, steps = 0, moved = history_now();
+    while (!crew_ended(crew)) {
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        uint64_t now = history_now(), done = atomic_load(&world->steps);
+        if (now > end) {
+            atomic_store(&world->stop, true);
+        }
+        bool stopping = atomic_load(&world->stop) || history_left(crew->round->h) <= crew->round->reserve;
+        if (done != steps && !stopping) {
+            steps = done;
+            moved = now;
+        } else if (now - moved > (stopping ? 5000000u : 30000000u)) {
+            actor_ring(parent);
+            moved = now;
+        }
+    }
+    return crew->right;
+}
+
+/* ---- a round --------------------------------------------------------------------------------------------- */
+
+static void say(const char *sentence, void *arg)
+{
+    (void)arg;
+    tap_diag("%s", sentence);
+}
+
+/* The largest memo that the space has room for, to the nearest 64 KiB. */
+static size_t largest_memo(memo_space_t *space)
+{
+    size_t low = 0, high = (size_t)1 << 34;
+    while (high - low > 65536) {
+        size_t middle = low + (high - low) / 2;
+        memo_t *m;
+        if (memo_alloc(space, middle, &m) == MEMO_OK) {
+            memo_free(m);
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static memo_stat_t stat_of(memo_space_t *space)
+{
+    memo_stat_t stat;
+    memset(&stat, 0, sizeof stat);
+    if (memo_stat(space, &stat, sizeof stat) != MEMO_OK) {
+        tap_diag("memo_stat: %s", memo_errmsg());
+    }
+    return stat;
+}
+
+static bool check_history(round_t *round, const char *uri, const history_rules_t *rules)
+{
+    history_report_t r;
+    uint64_t start = history_now();
+    bool right = history_check(round->h, rules, &r);
+    uint64_t operations = r.puts + r.takes + r.copies + r.nones + r.timeouts + r.refusals + r.cancels;
+    total_operations += operations;
+    total_violations += r.violations;
+    tap_diag("%s: %" PRIu64 " puts, %" PRIu64 " takes, %" PRIu64 " copies, %" PRIu64 " nones, %" PRIu64
+             " timeouts, %" PRIu64 " refused, %" PRIu64 " cancelled, %" PRIu64 " redelivered; checked in %.2f s",
+             uri, r.puts, r.takes, r.copies, r.nones, r.timeouts, r.refusals, r.cancels, r.redelivered,
+             (double)(history_now() - start) / 1e9);
+    tap_diag("in all %" PRIu64 " operations, %" PRIu64 " violations", total_operations, total_violations);
+    return right && operations > 0;
+}
+
+/* The space after everybody has gone and everything has been taken, against what it was before. */
+static void check_space(memo_space_t *space, const memo_stat_t *before, size_t largest)
+{
+    memo_stat_t now = stat_of(space);
+    bool empty = now.memos == 0 && now.bytes == 0 && now.folders == 0 && now.waiters == 0;
+    if (!tap_ok(empty, "the drained space holds no memo, folder or waiter")) {
+        tap_diag("memos %" PRIu64 ", bytes %" PRIu64 ", folders %" PRIu64 ", waiters %" PRIu64, now.memos,
+                 now.bytes, now.folders, now.waiters);
+    }
+    tap_is_int((long long)now.clients, (long long)before->clients, "clients are as many as before");
+    tap_is_int((long long)now.receivers, (long long)before->receivers, "receivers are as many as before");
+    tap_is_int((long long)now.used, (long long)before->used, "as much memory is in use as before");
+    size_t now_largest = largest_memo(space);
+    tap_ok(now_largest + 65536 >= largest, "a memo as large as before can be had");
+    if (now_largest + 65536 < largest) {
+        tap_diag("%zu bytes, before %zu", now_largest, largest);
+    }
+}
+
+/* Every folder and some sizes once, so that what a space keeps for itself is there before it is measured. */
+static bool warm_up(actor_t *a)
+{
+    for (uint32_t f = 0; f < a->world->folders; f++) {
+        actor_put_plain(a, f, (size_t)8 << f % 9);
+    }
+    return actor_drain(a);
+}
+
+static bool storm(round_t *round, memo_space_t *space, actor_t *parent)
+{
+    static crew_t crew;
+    memset(&crew, 0, sizeof crew);
+    crew.round = round;
+    if (!tap_ok(warm_up(parent), "the space works")) {
+        return false;
+    }
+    memo_stat_t before = stat_of(space);
+    size_t largest = largest_memo(space);
+    actor_set_limits(round->world, space, true);
+    start_crew(&crew);
+    tap_ok(attend(&crew, parent), "all workers came to their end");
+    actor_set_limits(round->world, space, false);
+    tap_ok(actor_drain(parent), "the space could be drained");
+    check_space(space, &before, largest);
+    tap_diag("the slowest call took %.3f ms beyond its time (kind %" PRIu32 "); %" PRIu64
+             " times the space was full",
+             (double)atomic_load(&round->world->slowest) / 1e6, atomic_load(&round->world->slow_kind),
+             atomic_load(&round->world->full));
+    return true;
+}
+
+static bool one_round(const char *uri, uint64_t seed)
+{
+    uint32_t tapes = o.procs * o.threads + 8;
+    round_t round = {.seed = seed, .reserve = 60 * o.folders + 512 * tapes};
+    round.world = mmap(NULL, sizeof *round.world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    round.h = history_new(o.operations + 100 * o.folders + 2 * round.reserve, o.operations * 4 + 100000, tapes,
+                          o.folders);
+    memo_space_t *space;
+    actor_t parent;
+    if (round.world == MAP_FAILED || round.h == NULL) {
+        tap_bail("no memory for a history of %" PRIu32 " operations", o.operations);
+    }
+    actor_world(round.world, uri, o.folders, o.sizes);
+    round.world->forever = true;
+    round.world->polls = true;
+    if (!tap_is_int(memo_open(&space, uri), MEMO_OK, "%s opens", uri)) {
+        tap_diag("%s", memo_errmsg());
+        return false;
+    }
+    actor_begin(&parent, round.world, space, round.h, history_tape(round.h), seed);
+    bool right = storm(&round, space, &parent);
+    history_rules_t rules = {.limits = round.world->limits, .say = say};
+    right = tap_ok(check_history(&round, uri, &rules), "%s: the checker finds nothing", uri) && right;
+    if (!right) {
+        tap_diag("that round's seed was %" PRIu64, seed);
+    }
+    actor_end(&parent);
+    memo_close(space);
+    history_delete(round.h);
+    munmap(round.world, sizeof *round.world);
+    return right;
+}
+
+/* ---- the run --------------------------------------------------------------------------------------------- */
+
+static void read_options(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"ops", 1, 0, 'o'},     {"seconds", 1, 0, 's'}, {"procs", 1, 0, 'p'},  {"threads", 1, 0, 't'},
+        {"folders", 1, 0, 'f'}, {"sizes", 1, 0, 'z'},   {"rounds", 1, 0, 'r'}, {"minutes", 1, 0, 'm'},
+        {"uri", 1, 0, 'u'},     {"soak", 0, 0, 'k'},    {0, 0, 0, 0},
+    };
+    uint32_t *const numbers[] = {['o'] = &o.operations, ['s'] = &o.seconds, ['p'] = &o.procs,  ['t'] = &o.threads,
+                                 ['f'] = &o.folders,    ['z'] = &o.sizes,   ['r'] = &o.rounds, ['m'] = &o.minutes};
+    o.uri = getenv("MEMO_TEST_URI");
+    for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+        if (c == 'u') {
+            o.uri = optarg;
+        } else if (c == 'k') {
+            o.soak = true;
+            o.operations = 2000000;
+            o.seconds = 30;
+        } else if (c == '?') {
+            tap_bail("usage: storm.t [URI] [--ops N] [--seconds S] [--procs P] [--threads T] [--folders F] "
+                     "[--sizes MAX] [--rounds R] [--minutes M] [--soak]");
+        } else {
+            *numbers[c] = (uint32_t)strtoul(optarg, NULL, 0);
+            if (c == 'm') {
+                o.operations = o.operations < 2000000 ? 2000000 : o.operations;
+                o.seconds = 30;
+            }
+        }
+    }
+    if (optind < argc) {
+        o.uri = argv[optind];
+    }
+    o.procs = o.procs < 1 ? 1 : o.procs > 256 ? 256 : o.procs;
+    o.threads = o.threads < 1 ? 1 : o.threads > 64 ? 64 : o.threads;
+    o.folders = o.folders < 2 ? 2 : o.folders > ACTOR_FOLDERS ? ACTOR_FOLDERS : o.folders;
+}
+
+/* Rounds on one space after the other, each with a seed of its own; every second one with one thread a handle. */
+static void run(char uris[][256], int n)
+{
+    uint64_t end = history_now() + (uint64_t)o.minutes * 60 * 1000000000u;
+    uint32_t procs = o.procs, threads = o.threads;
+    for (uint32_t round = 0; o.soak || (o.minutes > 0 ? history_now() < end : round < o.rounds); round++) {
+        o.threads = round % 2 == 1 ? 1 : threads;
+        o.procs = round % 2 == 1 && procs * threads <= 256 ? procs * threads : procs;
+        for (int i = 0; i < n; i++) {
+            tap_timeout(120 + 4 * o.seconds);
+            uint64_t seed = tap_seed() + round;
+            tap_diag("round %" PRIu32 " on %s: seed %" PRIu64 ", %" PRIu32 " processes of %" PRIu32 " threads",
+                     round, uris[i], seed, o.procs, o.threads);
+            one_round(uris[i], seed);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char uris[2][256];
+    int n = 1;
+    read_options(argc, argv);
+    if (o.uri != NULL) {
+        snprintf(uris[0], sizeof uris[0], "%s", o.uri);
+    } else {
+        n = 2;
+        snprintf(uris[0], sizeof uris[0], "shm-bucket:t-storm-%d?size=48M", (int)getpid());
+        snprintf(uris[1], sizeof uris[1], "shm-lock:t-storm-lock-%d?size=48M", (int)getpid());
+    }
+    run(uris, n);
+    for (int i = 0; i < n; i++) {
+        memo_unlink(uris[i]);
+    }
+    return tap_done();
+}
