@@ -143,7 +143,7 @@ static bool legal(const history_record_t *r)
 
 static void count_answer(history_report_t *report, const history_record_t *r)
 {
-    report->pending += r->ret == 0;
+    report->pending += r->ret == 0 && r->kind != HISTORY_VOID && r->kind != HISTORY_WAITED;
     if (r->ret == 0) {
         return;
     }
