@@ -333,6 +333,7 @@ static uint32_t one_batch(const char *uri, enum kind kind, bool drop, uint32_t m
     }
     tap_timeout(120);
     actor_world(&b.shared->world, uri, FOLDERS, 100000);
+    b.shared->world.common = FOLDERS; /* nobody could shuttle alone */
     memset(b.shared->world.limits, 0, sizeof b.shared->world.limits);
     tap_diag("%s: victims %s; seed %" PRIu64, uri, kind_names[kind], seed);
     if (tap_is_int(memo_open(&b.space, uri), MEMO_OK, "%s opens", uri)) {

@@ -66,6 +66,7 @@ static void *work(void *arg)
     }
     actor_begin(&a, round->world, w->space, round->h, tape, round->seed);
     a.closes = w->alone;
+    a.shuttles = tape->number == 1;
     while (!atomic_load(&round->world->stop) && history_left(round->h) > round->reserve && actor_step(&a)) {
     }
     w->right = actor_end(&a);
@@ -355,7 +356,7 @@ static void read_options(int argc, char **argv)
     }
     o.procs = o.procs < 1 ? 1 : o.procs > 256 ? 256 : o.procs;
     o.threads = o.threads < 1 ? 1 : o.threads > 64 ? 64 : o.threads;
-    o.folders = o.folders < 2 ? 2 : o.folders > ACTOR_FOLDERS ? ACTOR_FOLDERS : o.folders;
+    o.folders = o.folders < 12 ? 12 : o.folders > ACTOR_FOLDERS ? ACTOR_FOLDERS : o.folders;
 }
 
 /* Rounds on one space after the other, each with a seed of its own; every second one with one thread a handle. */

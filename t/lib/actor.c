@@ -87,6 +87,7 @@ void actor_world(actor_world_t *world, const char *uri, uint32_t folders, uint32
 {
     memset(world, 0, sizeof *world);
     world->folders = folders < ACTOR_FOLDERS ? folders : ACTOR_FOLDERS;
+    world->common = world->folders > 8 ? world->folders - 4 : world->folders;
     world->max_size = max_size;
     snprintf(world->uri, sizeof world->uri, "%s", uri);
     for (uint32_t f = 0; f < world->folders; f++) {
@@ -131,7 +132,7 @@ uint32_t actor_below(actor_t *a, uint32_t n)
 
 uint32_t actor_folder(actor_t *a)
 {
-    return actor_below(a, a->world->folders);
+    return actor_below(a, a->world->common);
 }
 
 int64_t actor_timeout(actor_t *a)
@@ -270,7 +271,9 @@ void actor_begin(actor_t *a, actor_world_t *world, memo_space_t *space, history_
 
 static void act(actor_t *a, uint32_t what, bool put)
 {
-    if (what < 3) {
+    if (what > 92 && a->world->common < a->world->folders) {
+        actor_do_shuttle(a);
+    } else if (what < 3) {
         do_ask(a);
     } else if (what < 8 && a->n_requests < ACTOR_REQUESTS) {
         actor_do_start(a);

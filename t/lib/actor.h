@@ -23,6 +23,7 @@ enum {
 
 typedef struct actor_world {
     uint32_t folders;
+    uint32_t common;   /* of them: those for everything; the others are the shuttle's */
     uint32_t max_size; /* of a memo */
     bool polls;        /* also through memo_fd() */
     bool closes;       /* a handle with one thread is now and then closed and opened anew */
@@ -52,7 +53,9 @@ typedef struct actor {
     actor_world_t *world;
     history_t *h;
     history_tape_t *tape;
-    bool closes; /* the handle is its own: it is closed now and then, and opened anew */
+    bool closes;         /* the handle is its own: it is closed now and then, and opened anew */
+    bool shuttles;       /* of all actors one: see actor_do_shuttle() */
+    uint32_t shuttle_at; /* the folder of its memo, 0 for none */
     uint64_t random;
     uint64_t memos; /* in the space, as far as known */
     unsigned full;  /* steps in which nothing is put, because there was no room */
@@ -112,6 +115,11 @@ void actor_do_select(actor_t *a);
 void actor_do_join(actor_t *a);
 void actor_do_start(actor_t *a);
 void actor_do_request(actor_t *a);
+/*
+ * Of two folders that are for this alone one holds a memo at every instant: the actor that shuttles puts into the
+ * one before it takes from the other. All others look into both by strict skips.
+ */
+void actor_do_shuttle(actor_t *a);
 
 /* The bytes of a memo: its name first, then a sum of the others. */
 void actor_fill(void *data, size_t size, uint64_t name, uint64_t random);

@@ -185,7 +185,7 @@ void actor_do_start(actor_t *a)
     for (uint32_t i = 0; i < s.count;
          i++) { /* in half of the folders nothing is ever cancelled: see check_order() */
         a->numbers[i] |= 1;
-        a->numbers[i] -= a->numbers[i] >= a->world->folders ? 2 : 0;
+        a->numbers[i] -= a->numbers[i] >= a->world->common ? 2 : 0;
         a->names[i] = a->world->names[a->numbers[i]];
     }
     history_record_t *r = begin_select(a, &s);
@@ -257,4 +257,35 @@ void actor_do_request(actor_t *a)
     default:
         test_request(a, which);
     }
+}
+
+/* ---- the shuttle ----------------------------------------------------------------------------------------- */
+
+void actor_do_shuttle(actor_t *a)
+{
+    uint32_t one = a->world->common + (a->world->common & 1), other = one + 2;
+    if (a->shuttles) {
+        uint32_t from = a->shuttle_at, to = from == one ? other : one;
+        if (actor_put_plain(a, to, 8) == MEMO_OK) {
+            a->shuttle_at = to;
+            if (from != 0) {
+                actor_take_plain(a, from, 0);
+            }
+        }
+        return;
+    }
+    bool turned = actor_below(a, 2) == 0;
+    memo_t *m = NULL;
+    size_t which = 0;
+    memo_select_t s = MEMO_SELECT_INIT;
+    a->numbers[0] = turned ? other : one;
+    a->numbers[1] = turned ? one : other;
+    a->names[0] = a->world->names[a->numbers[0]];
+    a->names[1] = a->world->names[a->numbers[1]];
+    s.folders = a->names;
+    s.count = 2;
+    s.what = MEMO_COPY;
+    s.when_empty = MEMO_STRICT_SKIP;
+    history_record_t *r = begin_select(a, &s);
+    end_select(a, r, memo_select(a->space, &s, &m, &which), m, which);
 }
