@@ -769,10 +769,15 @@ static void unmarked(scene_t *s, bool wrong)
     take(s, 2, A, m, 30, 40)->redeliveries = wrong ? 0 : 1;
 }
 
+/* What was on its way to the dead comes back, marked; what they held does not. */
 static void back_though_dropped(scene_t *s, bool wrong)
 {
-    s->rules.drop = wrong;
-    redelivered(s, false);
+    s->rules.drop = true;
+    uint64_t m = put(s, 0, A, 10, 20);
+    history_record_t *r = take(s, 1, A, wrong ? m : 0, 22, wrong ? 25 : 0);
+    r->hold = HISTORY_HELD;
+    s->tape[1]->killed = 1;
+    take(s, 2, A, m, 30, 40)->redeliveries = 1;
 }
 
 static void dropped(scene_t *s, bool wrong)

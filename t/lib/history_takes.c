@@ -44,9 +44,9 @@ static void check_one_take(check_t *c, lives_t *lives, const history_record_t *p
         check_fault(c, FAULT_BEFORE_PUT, "memo %s: %s; %s", check_memo(take->memo), check_tell(c, put),
                     check_tell(c, take));
     }
-    if (take->redeliveries > 0 && c->rules->drop) {
-        check_fault(c, FAULT_REDELIVERED, "memo %s came back though the space drops: %s", check_memo(take->memo),
-                    check_tell(c, take));
+    if (half && c->rules->drop) {
+        check_fault(c, FAULT_REDELIVERED, "memo %s was held by one who is gone, in a space that drops: %s",
+                    check_memo(take->memo), check_tell(c, take));
     }
     if (half) {
         lives->unexplained[take->folder]--; /* the put explains one */
@@ -73,6 +73,9 @@ static void check_pair(check_t *c, const history_record_t *one, const history_re
                     check_tell(c, other));
     } else if (other->ret < one->call) {
         check_fault(c, FAULT_DOUBLE_TAKE, "memo %s, taken again before it was given back: %s; %s",
+                    check_memo(one->memo), check_tell(c, one), check_tell(c, other));
+    } else if (c->rules->drop) {
+        check_fault(c, FAULT_REDELIVERED, "memo %s was held by one who is gone, in a space that drops: %s; %s",
                     check_memo(one->memo), check_tell(c, one), check_tell(c, other));
     }
 }
