@@ -981,6 +981,11 @@ int main(int argc, char **argv)
         play(i, false);
         play(i, true);
     }
-    millions_in_seconds(argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 10000000);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    uint32_t many = 300000;
+#else
+    uint32_t many = 10000000;
+#endif
+    millions_in_seconds(argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : many);
     return tap_done();
 }
