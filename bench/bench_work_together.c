@@ -82,11 +82,12 @@ uint64_t bench_ping_pong(struct bench_job *job)
         return serve_first(job, &there, 1, &back);
     for (;;) {
         memo_t *m = get(job, &there);
-        job->sink += value_of(m);
-        if (value_of(m) == STOP) {
+        uint64_t value = value_of(m);
+        if (value == STOP) {
             memo_free(m);
             return 0;
         }
+        job->sink += value;
         put(job, &back, m);
     }
 }
@@ -108,8 +109,9 @@ uint64_t bench_alt_ping_pong(struct bench_job *job)
         memo_t *m;
         size_t which;
         bench_check(job, memo_alt(job->space, there, count, &m, &which), "memo_alt");
-        job->sink += value_of(m) + which;
-        if (value_of(m) == STOP) {
+        uint64_t value = value_of(m);
+        job->sink += value + which;
+        if (value == STOP) {
             memo_free(m);
             break;
         }
