@@ -19,6 +19,8 @@
 #include "libmemo/node/slot.h"
 #include "libmemo/node/wait.h"
 
+#define LOOK_EVERY 256u /* calls; those that sleep look more often */
+
 /* The open handles of this process; a thread that ends finds here which of its parties are still there. */
 static pthread_mutex_t nodes_mutex = PTHREAD_MUTEX_INITIALIZER;
 static node_t *nodes;
@@ -277,8 +279,12 @@ void node_leave(self_t *s)
 {
     uint32_t calls = atomic_load_explicit(&s->in_call, memory_order_relaxed);
 
-    if (calls == 1 && atomic_load_explicit(&s->root->repairs_wanted, memory_order_relaxed) != 0)
-        repair_look(s, 0);
+    if (calls == 1) {
+        if (atomic_load_explicit(&s->root->repairs_wanted, memory_order_relaxed) != 0)
+            repair_look(s, 0);
+        else if (++s->calls % LOOK_EVERY == 0)
+            repair_look(s, WAIT_TICK_NS / 2);
+    }
     atomic_store_explicit(&s->in_call, calls - 1, memory_order_release);
 }
 

@@ -60,6 +60,7 @@ typedef struct log_entry {
 /* Figures that each party counts for itself; memo_stat adds them up. */
 typedef struct node_counts {
     _Atomic uint64_t puts, takes, copies, slot_messages, lock_waits, parks, wakes, redelivered, dropped;
+    _Atomic uint64_t made, unmade; /* of the layer above */
 } node_counts_t;
 
 /* Only the party itself counts: no read-modify-write. */
@@ -193,6 +194,7 @@ typedef struct self {
     uint32_t to_wake[16];       /* receivers that slept when a message was posted to them */
     uint32_t to_wake_count;
     _Atomic uint32_t in_call;   /* calls under way with it (close waits for that) */
+    uint32_t calls;             /* done: every so often one looks for the dead */
     void *user;                 /* the layer above */
     struct self *next;          /* in the node's list of selves */
     struct self *next_idle;

@@ -42,11 +42,8 @@ static int fire_one(self_t *s, list_t *list)
     bucket_t *b = table_lock(s, r->hash);
     int result = deliver(s, r, node_at(s, fire.delayed->memo), DELIVER_TAIL, leave_list, &fire);
 
-    if (result == MEMO_OK) {
-        record_extra_drop_if_idle(s, r);
-        log_commit(s);
-        heap_free(s, &s->body->scratch[SHM_SCRATCH_CLONE]);
-    }
+    if (result == MEMO_OK)
+        record_extra_drop(s, r);
     table_unlock(s, b);
     slot_wake(s);
     table_tidy(s);
@@ -89,10 +86,9 @@ static void unprepare(self_t *s, const memo_folder_t *folder)
 
     if (r == NULL)
         return;
-    record_extra_drop_if_idle(s, r);
+    record_extra_drop(s, r);
     table_drop_if_empty(s, b, r);
     log_commit(s);
-    heap_free(s, &s->body->scratch[SHM_SCRATCH_CLONE]);
     table_tidy(s);
 }
 

@@ -221,6 +221,7 @@ static int deliver_to_waiters(self_t *s, record_t *r, struct memo *m, deliver_wh
     if (taker == NULL)
         poke_joiners(s, r);
     heap_free(s, &s->body->scratch[SHM_SCRATCH_CLONE]); /* of copies that nobody waited for any more */
+    record_extra_drop(s, r);
     log_trim(s);
     return MEMO_OK;
 }

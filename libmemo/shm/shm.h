@@ -262,8 +262,8 @@ int table_each(self_t *s, int (*visit)(const memo_folder_t *, uint64_t, uint64_t
 /* The extra part of a folder, made when absent; the record's bucket is locked, no mutation open. NULL: no memory. */
 extra_t *record_extra(self_t *s, record_t *r);
 
-/* As part of a mutation: drops it when it says nothing any more; the caller then frees scratch (clone). */
-void record_extra_drop_if_idle(self_t *s, record_t *r);
+/* Drops it when it says nothing any more. The record's bucket is locked, no mutation open. */
+void record_extra_drop(self_t *s, record_t *r);
 
 /* ---- request.c ------------------------------------------------------------------------------------------- */
 

@@ -451,12 +451,12 @@ static int set_limit(self_t *s, bucket_t *b, const memo_folder_t *folder, uint64
         log_u64(s, &x->limit_bytes, bytes);
         log_commit(s);
         room_made(s, r);
-        record_extra_drop_if_idle(s, r);
+        record_extra_drop(s, r);
     }
-    if (r != NULL)
+    if (r != NULL) {
         table_drop_if_empty(s, b, r);
-    log_commit(s);
-    heap_free(s, &s->body->scratch[SHM_SCRATCH_CLONE]);
+        log_commit(s);
+    }
     return x != NULL ? MEMO_OK : memo_error(MEMO_EFULL, "the space has no room left for a folder's limit");
 }
 
@@ -485,6 +485,7 @@ static int count(memo_space_t *space, const memo_folder_t *folder, uint64_t *mem
 
     if (s == NULL)
         return result;
+    repair_look(s, WAIT_TICK_NS / 2);
     b = table_lock(s, folder->hash);
     r = table_find(s, b, folder);
     *memos = r != NULL ? record_memos(r) : 0;
@@ -531,6 +532,7 @@ static int stat_space(memo_space_t *space, memo_stat_t *stat)
 
     if (s == NULL)
         return result;
+    repair_look(s, WAIT_TICK_NS / 2);
     origins_flush(s, shm_body(s));
     stat->capacity = heap_capacity(s->root);
     stat->used = heap_used(s);

@@ -2,7 +2,9 @@
  * table.c - the hash table of folders: buckets, records, growth by linear hashing (shm.h).
  *
  * The number of buckets says where a hash belongs. It grows by one when bucket `buckets - 2^level` is split, under the
- * locks of the two; who has locked a bucket looks again whether his hash still belongs there.
+ * locks of the two; who has locked a bucket looks again whether his hash still belongs there. A long chain is the
+ * occasion, more records than buckets the condition. The table never shrinks: a thread that waits for a bucket's lock may
+ * touch that bucket at any time.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include "libmemo/shm/shm.h"
 
 #define CHAIN_LONG 3u
+#define SPLITS_AT_ONCE 4u
 
 static uint64_t index_of(uint64_t hash, uint64_t buckets)
 {
@@ -96,6 +99,7 @@ void table_insert(self_t *s, bucket_t *b, record_t *r)
     r->chain = b->chain;
     log_u64(s, &b->chain, node_offset(s, r));
     log_u64(s, &s->body->scratch[SHM_SCRATCH_RECORD], 0);
+    node_count_one(&s->body->counts.made);
 }
 
 record_t *table_find_or_make(self_t *s, bucket_t *b, const memo_folder_t *folder)
@@ -125,6 +129,7 @@ void table_drop_if_empty(self_t *s, bucket_t *b, record_t *r)
         ;
     log_u64(s, link, r->chain);
     log_u64(s, &s->body->scratch[SHM_SCRATCH_RECORD], at);
+    node_count_one(&s->body->counts.unmade);
 }
 
 void table_tidy(self_t *s)
@@ -218,10 +223,20 @@ static void grow_locked(self_t *s, uint64_t buckets)
     lock_release(lock_of(s, old));
 }
 
+/* About how many there are: a death or a race makes it a guess. */
+static int64_t count_records(self_t *s)
+{
+    node_counts_t counts;
+
+    node_counts(s, &counts);
+    return (int64_t)(atomic_load(&counts.made) - atomic_load(&counts.unmade));
+}
+
 void table_grow(self_t *s)
 {
     shm_root_t *root = shm_root(s);
     uint64_t buckets;
+    unsigned i;
 
     if (!lock_try(s, &root->split_lock)) {
         /* Somebody else is at it; if he is dead, whoever comes first takes over. */
@@ -229,9 +244,12 @@ void table_grow(self_t *s)
             return;
         lock_take(s, &root->split_lock);
     }
-    buckets = atomic_load(&root->buckets);
-    if (segment_there(s, buckets))
+    for (i = 0; i < SPLITS_AT_ONCE; i++) {
+        buckets = atomic_load(&root->buckets);
+        if (count_records(s) <= (int64_t)buckets || !segment_there(s, buckets))
+            break;
         grow_locked(s, buckets);
+    }
     lock_release(&root->split_lock);
 }
 
@@ -316,7 +334,7 @@ extra_t *record_extra(self_t *s, record_t *r)
     return node_at(s, r->extra);
 }
 
-void record_extra_drop_if_idle(self_t *s, record_t *r)
+void record_extra_drop(self_t *s, record_t *r)
 {
     const extra_t *x = r->extra != 0 ? node_at(s, r->extra) : NULL;
 
@@ -324,6 +342,8 @@ void record_extra_drop_if_idle(self_t *s, record_t *r)
         return;
     log_u64(s, &s->body->scratch[SHM_SCRATCH_CLONE], r->extra);
     log_u64(s, &r->extra, 0);
+    log_commit(s);
+    heap_free(s, &s->body->scratch[SHM_SCRATCH_CLONE]);
 }
 
 /* ---- walking --------------------------------------------------------------------------------------------- */
