@@ -22,6 +22,7 @@ typedef struct page {
 } page_t;
 
 #define GROW_PAGES 256u
+#define RESERVE_PAGES 64u
 #define CACHE_BYTES 8192u
 #define CACHE_BLOCKS 32u
 #define LARGE_PAGES 1025u
@@ -54,6 +55,7 @@ int heap_format(region_t *r, node_root_t *root, offset_t from)
     root->heap.count = (r->size - root->heap.base) / HEAP_PAGE;
     if (root->heap.count > count)
         root->heap.count = count;
+    root->heap.reserve = root->heap.count / 32 < RESERVE_PAGES ? root->heap.count / 32 : RESERVE_PAGES;
     return MEMO_OK;
 }
 
@@ -184,9 +186,11 @@ static int grow(self_t *s, uint32_t n)
 static uint32_t run_take(self_t *s, uint32_t n)
 {
     heap_root_t *h = &s->root->heap;
-    uint32_t found = run_find(s, n);
-    uint32_t p, have;
+    uint32_t found, p, have;
 
+    if (h->taken + n > h->count - (s->from_reserve ? 0 : h->reserve))
+        return 0;
+    found = run_find(s, n);
     if (found == 0) {
         if (grow(s, n) != MEMO_OK)
             return 0;
@@ -204,6 +208,7 @@ static uint32_t run_take(self_t *s, uint32_t n)
     if (n > 1)
         log_u32(s, &page_at(s, p + n - 1)->kind, PAGE_RUN_END);
     log_u64(s, &h->used, h->used + (uint64_t)n * HEAP_PAGE);
+    log_u64(s, &h->taken, h->taken + n);
     return found;
 }
 
@@ -319,6 +324,7 @@ static void slab_return(self_t *s, offset_t *head, unsigned c)
         partial_insert(s, p, c);
     if (used == 1) {
         partial_remove(s, p, c);
+        log_u64(s, &s->root->heap.taken, s->root->heap.taken - HEAP_SLAB_PAGES);
         run_free(s, p, HEAP_SLAB_PAGES);
     }
     log_commit(s);
@@ -410,6 +416,7 @@ static void large_return(self_t *s, offset_t *source)
     lock_take(s, &h->lock);
     log_u64(s, source, 0);
     log_u64(s, &h->used, h->used - (uint64_t)n * HEAP_PAGE);
+    log_u64(s, &h->taken, h->taken - n);
     run_free(s, p, n);
     log_commit(s);
     lock_release(&h->lock);
@@ -537,7 +544,7 @@ void heap_free(self_t *s, offset_t *source)
 
 uint64_t heap_capacity(const node_root_t *root)
 {
-    return root->heap.count * HEAP_PAGE;
+    return (root->heap.count - root->heap.reserve) * HEAP_PAGE;
 }
 
 uint64_t heap_rounded(uint64_t bytes)

@@ -131,6 +131,7 @@ static bool body_make(self_t *s)
     offset_t at = 0;
 
     s->body = &root->boot;
+    s->from_reserve = true;
     lock_take(s, &root->boot_lock);
     if (heap_alloc(s, sizeof(body_t), &root->boot.scratch[0]) == MEMO_OK) {
         log_commit(s);
@@ -141,6 +142,7 @@ static bool body_make(self_t *s)
         log_commit(s);
     }
     lock_release(&root->boot_lock);
+    s->from_reserve = false;
     if (at == 0)
         return false;
     s->body = node_at(s, at);

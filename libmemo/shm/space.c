@@ -10,7 +10,6 @@
 #include "libmemo/shm/shm.h"
 
 #define DEFAULT_SIZE (UINT64_C(1) << 30)
-#define LEAST_SIZE (UINT64_C(1) << 20)
 
 static shm_space_t *space_of(memo_space_t *space)
 {
@@ -102,8 +101,6 @@ static int open_node(shm_space_t *sp, const memo_backend_t *self, const memo_uri
                         .format = strcmp(self->scheme, "shm-lock") == 0 ? format_one_lock : format_table};
     int result;
 
-    if (uri->size != 0 && uri->size < LEAST_SIZE)
-        return memo_error(MEMO_EINVAL, "size=%llu is too small for a space; at least 1M", (unsigned long long)uri->size);
     read_run(&o);
     result = node_open(&sp->node, &o);
     if (result != MEMO_OK)
@@ -532,7 +529,7 @@ static int stat_space(memo_space_t *space, memo_stat_t *stat)
 
     if (s == NULL)
         return result;
-    repair_look(s, WAIT_TICK_NS / 2);
+    repair_look(s, 0);
     origins_flush(s, shm_body(s));
     stat->capacity = heap_capacity(s->root);
     stat->used = heap_used(s);
