@@ -89,7 +89,7 @@ size_t utf8_length(const unsigned char *p, size_t n);
 
 /* ---- memo_space.c ---- */
 
-/* The URI with that size among its options; the caller frees it. Exits if it has one, or `size` is none. */
+/* The URI with that size as one more option, which the library checks; the caller frees it. */
 char *uri_with_size(const char *uri, const char *size);
 
 /* What the library takes a null URI for. */

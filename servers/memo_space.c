@@ -3,32 +3,14 @@
  */
 #include "servers/memo_command.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- create, rm ------------------------------------------------------------------------------------------ */
 
-/* Whether the URI's options include `option` (which ends in =). */
-static bool uri_has_option(const char *uri, const char *option)
-{
-    for (const char *p = strchr(uri, '?'); p != NULL; p = strchr(p + 1, '&')) {
-        if (strncmp(p + 1, option, strlen(option)) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 char *uri_with_size(const char *uri, const char *size)
 {
-    if (uri_has_option(uri, "size=")) {
-        fail("the size is given twice: '%s', and --size %s", uri, size);
-    }
-    if (!isdigit((unsigned char)size[0]) || size[strspn(size, "0123456789KMGkmg")] != '\0') {
-        fail("'%s' is no size; write bytes, or a number with K, M or G", size);
-    }
     size_t room = strlen(uri) + strlen(size) + sizeof "?size=";
     char *sized = allocate(room, 1);
     snprintf(sized, room, "%s%csize=%s", uri, strchr(uri, '?') == NULL ? '?' : '&', size);

@@ -81,7 +81,7 @@ memos_in() {
 }
 
 is_gone() {
-    ! kill -0 "$1" 2>/dev/null
+    ! grep -q "^State:[[:space:]]*[^ZX]" "/proc/$1/status" 2>/dev/null
 }
 
 # field KEY: of the JSON object on stdin; field KEY INDEX: of that element of an array
@@ -368,6 +368,11 @@ failing_output() {
     rm -f status
 }
 
+kills() {
+    kill -"$1" "$2" 2>/dev/null
+    is_gone "$2"
+}
+
 # Every memo is in what was written or still in the folder, whenever the command is killed.
 killed() {
     for signal in TERM INT KILL; do
@@ -377,7 +382,8 @@ killed() {
             env --default-signal=INT "$MEMO" get --all -l jobs >>taken 2>/dev/null &
             victim=$!
             sleep 0.00$round
-            kill -$signal $victim
+            # Again and again: env ignores SIGINT until it has come so far as not to.
+            until_true kills $signal $victim
             wait $victim 2>/dev/null
         done
         sleep 0.2
@@ -467,7 +473,7 @@ int main(void)
     return result == MEMO_QUIET ? memo_close(space) : 4;
 }
 END
-    $CC -I"$ROOT" worker.c "$ROOT/$BUILD/libmemo.a" -lpthread -lm -o worker 2>err
+    $CC -I"$ROOT" worker.c "$ROOT/$BUILD/libmemo.a" -lpthread -ldl -o worker 2>err
 }
 
 run_private() {
@@ -539,9 +545,12 @@ run_signals() {
         wait $launcher
         is "run passes SIG$signal on, and the exit status back" "$? $(grep -c caught out)" '0 2'
     done
-    env --default-signal=INT "$MEMO" run -n 2 -- sleep 60 2>err &
+    rm -f ready.*
+    env --default-signal=INT "$MEMO" run -n 2 -- sh -c '
+        : >ready.$(echo $MEMO_RUN | cut -d: -f2)
+        exec sleep 60' 2>err &
     launcher=$!
-    sleep 0.3
+    until_true test -e ready.0 -a -e ready.1
     kill -INT $launcher
     wait $launcher
     is 'run: programs that a signal killed' $? 130
