@@ -464,9 +464,9 @@ void c09_strict_alt_skip(memo_space_t *s)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         tap_ok(alt_skip_right(s, counts[i], memo_strict_alt_skip), "c09: strict_alt_skip over %zu folders",
                counts[i]);
-    tokens_run(s, 2, 2, 100000, tokens_mover, tokens_skipper,
+    tokens_run(s, 2, 2, 200000, tokens_mover, tokens_skipper,
                "c09: two tokens that move between two folders are never both missed");
-    tokens_run(s, 4, 8, 40000, tokens_mover, tokens_skipper, "c09: nor four between eight");
+    tokens_run(s, 4, 8, 60000, tokens_mover, tokens_skipper, "c09: nor four between eight");
     tokens_run(s, 4, 3, 15000, tokens_player, tokens_player, "c09: nor by alts, copies and cancelled requests");
     tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0, "c09: nothing is left");
 }
