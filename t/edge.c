@@ -21,7 +21,7 @@
 /* The smallest space there is: full, it says so; drained, it goes on. */
 static void full_region(void)
 {
-    memo_space_t *s = space_open(space_fresh("size=256K"));
+    memo_space_t *s = space_open(space_fresh("size=1M"));
     memo_folder_t f = folder("full");
     int rc = MEMO_OK;
     uint64_t n = 0, again = 0;
@@ -328,7 +328,7 @@ static void wrong_options(void)
 {
     char text[500];
     static const char *const options[] = {"?sise=1M",         "?size=1X", "?size=",  "?on_death=stay",
-                                          "?size=1M&size=2M", "?",        "?size=1", "?size=100K",
+                                          "?size=1M&size=2M", "?",        "?size=1", "?size=900K",
                                           "?anonymous=yes",   "?=3"};
     const char *uri = space_fresh(NULL);
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {

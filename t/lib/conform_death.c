@@ -207,6 +207,26 @@ static void c13_waiter_is_woken(memo_space_t *s, victim_t *v)
     tap_is_int((long long)drain(s, &f), 4, "c13: nothing is doubled");
 }
 
+/* Nor need anybody wait for it: one that only asks finds it too. */
+static void c13_asking_is_enough(memo_space_t *s, victim_t *v)
+{
+    memo_folder_t f = folder("held"), g = folder("held too");
+    memo_t *m = NULL;
+    for (uint64_t i = 1; i <= 4; i++)
+        put_number(s, &f, i);
+    put_number(s, &g, 10);
+    peer_kill(victim_start(c13_dies_holding, v));
+    int64_t end = now_ns() + PATIENCE / 4;
+    while (memo_get_skip(s, &g, &m) == MEMO_NONE && now_ns() < end)
+        pause_ns(MS);
+    tap_ok(m != NULL && number_freed(m) == 10, "c13: or comes to one who asks by get_skip alone");
+    if (m == NULL && memo_get_for(s, &g, &m, PATIENCE) == MEMO_OK)
+        memo_free(m);
+    memos_become(s, &f, 4);
+    drain(s, &f);
+    drain(s, &g);
+}
+
 static int c13_dies_with_requests(memo_space_t *s, void *arg)
 {
     victim_t *v = arg;
@@ -456,6 +476,7 @@ void c13_death(memo_space_t *s)
     c13_behind_the_dead(s, v);
     c13_holding(s, v);
     c13_waiter_is_woken(s, v);
+    c13_asking_is_enough(s, v);
     c13_requests(s, v);
     c13_delayed(s, v);
     c13_for_room(s, v);

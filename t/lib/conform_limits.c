@@ -105,29 +105,33 @@ static void c14_mixed(memo_space_t *s)
     memo_free(m);
 }
 
+/* A call that should have gone well, in a full space. */
+static int well(int rc, const char *call)
+{
+    if (rc != MEMO_OK)
+        tap_diag("full, %s: %s [%s]", call, memo_strerror(rc), memo_errmsg());
+    return rc != MEMO_OK;
+}
+
 static int drain_by_each_form(void *arg)
 {
     memo_space_t *s = arg;
     memo_folder_t f[64];
     memo_select_t sel = MEMO_SELECT_INIT;
     memo_request_t *r = NULL;
-    memo_t *m[2];
+    memo_t *m[2] = {NULL, NULL};
     for (int i = 0; i < 64; i++)
         f[i] = folder(i == 63 ? "store" : "absent %d", i);
     sel.folders = &f[63];
     sel.count = 1;
-    int wrong = memo_get(s, &f[63], &m[0]) != MEMO_OK;
-    wrong += memo_replace(m[0]) != MEMO_OK;
-    wrong += memo_get_skip(s, &f[63], &m[0]) != MEMO_OK;
-    wrong += memo_put(s, &f[63], m[0]) != MEMO_OK;
-    wrong += memo_strict_alt_skip(s, f, 64, &m[0], NULL) != MEMO_OK;
-    wrong += memo_put(s, &f[63], m[0]) != MEMO_OK;
-    wrong += memo_alt(s, f, 64, &m[0], NULL) != MEMO_OK;
-    wrong += memo_put(s, &f[63], m[0]) != MEMO_OK;
-    wrong += memo_get_all(s, (memo_folder_t[]){f[63], f[63]}, 2, m) != MEMO_OK;
-    wrong += memo_put(s, &f[63], m[0]) != MEMO_OK || memo_put(s, &f[63], m[1]) != MEMO_OK;
+    int wrong = well(memo_get(s, &f[63], &m[0]), "get") || well(memo_replace(m[0]), "replace");
+    wrong += well(memo_get_skip(s, &f[63], &m[0]), "get_skip") || well(memo_put(s, &f[63], m[0]), "put");
+    wrong += well(memo_strict_alt_skip(s, f, 64, &m[0], NULL), "strict") || well(memo_put(s, &f[63], m[0]), "put");
+    wrong += well(memo_alt(s, f, 64, &m[0], NULL), "alt") || well(memo_put(s, &f[63], m[0]), "put");
+    wrong += well(memo_get_all(s, (memo_folder_t[]){f[63], f[63]}, 2, m), "get_all") ||
+             well(memo_put(s, &f[63], m[0]), "put") || well(memo_put(s, &f[63], m[1]), "put");
     if (memo_start(s, &sel, &r) == MEMO_OK)
-        wrong += memo_wait(r, &m[0], NULL, PATIENCE) != MEMO_OK || memo_put(s, &f[63], m[0]) != MEMO_OK;
+        wrong += well(memo_wait(r, &m[0], NULL, PATIENCE), "wait") || well(memo_put(s, &f[63], m[0]), "put");
     return wrong;
 }
 
