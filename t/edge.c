@@ -328,7 +328,7 @@ static void wrong_options(void)
 {
     char text[500];
     static const char *const options[] = {"?sise=1M",         "?size=1X", "?size=",  "?on_death=stay",
-                                          "?size=1M&size=2M", "?",        "?size=1", "?size=900K",
+                                          "?size=1M&size=2M", "?",        "?size=1", "?size=100K",
                                           "?anonymous=yes",   "?=3"};
     const char *uri = space_fresh(NULL);
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
