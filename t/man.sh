@@ -59,7 +59,7 @@ check_form() {
 }
 
 check_program() {
-    "$CC" -std=c11 -Wall -Wextra -Wpedantic -Werror -x c -Ilibmemo "$1" -x none "$BUILD/libmemo.a" -lpthread -ldl \
+    $CC -std=c11 -Wall -Wextra -Wpedantic -Werror -x c -Ilibmemo "$1" -x none "$BUILD/libmemo.a" -lpthread -ldl \
         -o "$1.run" >"$directory/said" 2>&1
     report $? "the program of ${1##*/} compiles"
     timeout 20 "$1.run" >"$directory/said" 2>&1
