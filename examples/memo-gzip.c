@@ -324,8 +324,10 @@ static void make_window(run_t *run)
     while (run->spares < wanted) {
         memo_t *m;
         int result = memo_alloc(run->team.space, job_size(run->options.chunk), &m);
-        if (result == MEMO_EFULL && run->spares > 0)
+        if (result == MEMO_EFULL && run->spares > 1) {
+            memo_free(run->spare[--run->spares]); /* folders want some room too */
             return;
+        }
         must(result, "making a memo for a chunk");
         run->spare[run->spares++] = m;
     }
