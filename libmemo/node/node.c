@@ -477,6 +477,8 @@ static void give_everything_back(node_t *n, self_t *me)
             repair_party(me, s->index, drop);
     repair_empty(me, me->index, drop);
     n->user->client_gone(me, n->client);
+    slot_reclaim_left(me);
+    slot_reclaim(me, me->index);
     heap_flush(me);
     repair_release(me, me->index);
     atomic_store(&c->state, CLIENT_FREE);

@@ -101,6 +101,7 @@ typedef struct party {
     _Alignas(NODE_LINE) _Atomic uint64_t attention;
     _Atomic uint32_t bell;
     _Atomic uint32_t parked;
+    _Atomic uint32_t scanning; /* it may stand on a slot of any section: none is freed */
     /* Who it is. Written when claimed and when given back. */
     _Alignas(NODE_LINE) _Atomic uint32_t client; /* index + 1 of its client; 0 when free: claimed by CAS */
     _Atomic uint32_t id;                         /* 0 while free */
@@ -108,7 +109,7 @@ typedef struct party {
     _Atomic uint32_t flags;
     _Atomic uint32_t voided; /* its log was undone or completed after its death: its locks are anybody's */
     _Atomic(offset_t) body;
-    _Atomic(offset_t) section; /* slot.h; stays with the index for ever: scanners may still look */
+    _Atomic(offset_t) section; /* slot.h; outlives the party until it is drained and nobody scans */
 } party_t;
 
 _Static_assert(sizeof(party_t) == 2 * NODE_LINE, "two lines a party");

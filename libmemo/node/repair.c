@@ -113,7 +113,7 @@ void repair_empty(self_t *s, uint32_t index, bool drop)
     empty_hand(s, index, drop);
     s->node->user->retire(s, index);
     for (i = 0; i < SCRATCH_SLOTS; i++)
-        heap_free(s, &b->scratch[i]);
+        slot_discard(s, &b->scratch[i]);
     b->log_room = 0;
     heap_free(s, &b->log_more);
     heap_flush_of(s, b);
@@ -151,6 +151,7 @@ void repair_release(self_t *s, uint32_t index)
     atomic_store(&p->flags, 0);
     atomic_store(&p->attention, 0);
     atomic_store(&p->parked, 0);
+    atomic_store(&p->scanning, 0);
     if (index == s->index) {
         /* Freed by its owner: the lock first, while the id is still ours. */
         lock_release(&root->boot_lock);
@@ -168,7 +169,7 @@ void repair_release(self_t *s, uint32_t index)
 void repair_party(self_t *s, uint32_t index, bool drop)
 {
     repair_empty(s, index, drop);
-    slot_sweep(s, index);
+    slot_reclaim(s, index);
     repair_release(s, index);
 }
 
@@ -187,6 +188,7 @@ static void repair_client(self_t *s, uint32_t client)
             if (atomic_load(&node_party(s, i)->client) == client + 1)
                 repair_party(s, i, c->on_death_drop != 0);
         s->node->user->client_gone(s, client);
+        slot_reclaim_left(s);
         atomic_fetch_add(&s->root->deaths, 1);
         atomic_store(&c->state, CLIENT_FREE);
     }

@@ -116,6 +116,8 @@ bool slot_scan(self_t *s, void (*accept)(self_t *s, const slot_message_t *messag
 
     if (atomic_load_explicit(&s->party->attention, memory_order_relaxed) == 0)
         return false;
+    /* As section_enter; the exchange is the fence. */
+    atomic_store_explicit(&s->party->scanning, 1, memory_order_relaxed);
     /* First clear, then scan: what comes in between sets it again. */
     bits = atomic_exchange_explicit(&s->party->attention, 0, memory_order_seq_cst);
     used = atomic_load_explicit(&s->root->parties_used, memory_order_acquire);
@@ -126,6 +128,7 @@ bool slot_scan(self_t *s, void (*accept)(self_t *s, const slot_message_t *messag
                 while (!scan_once(s, &scan))
                     wait_pause();
         }
+    section_exit(s);
     return scan.any;
 }
 
@@ -194,14 +197,11 @@ static bool take_out(self_t *s, section_t *section, slot_t *slot, uint32_t index
     return true;
 }
 
-static bool take_out_of(self_t *s, uint32_t sender, uint32_t receiver, struct memo **m)
+static bool take_out_of(self_t *s, section_t *section, uint32_t receiver, struct memo **m)
 {
-    section_t *section = section_of(s, sender);
     uint32_t i;
     bool found = false;
 
-    if (section == NULL)
-        return false;
     /* Waits for a post under way: nobody prepares a message for the receiver after this. */
     lock_take(s, &section->lock);
     for (i = 0; i < section->slots && !found; i++) {
@@ -216,20 +216,14 @@ static bool take_out_of(self_t *s, uint32_t sender, uint32_t receiver, struct me
 bool slot_take_back(self_t *s, uint32_t receiver, struct memo **m)
 {
     uint32_t used = atomic_load(&s->root->parties_used), i;
+    bool found = false;
 
-    for (i = 0; i < used; i++)
-        if (take_out_of(s, i, receiver, m))
-            return true;
-    return false;
-}
-
-void slot_sweep(self_t *s, uint32_t sender)
-{
-    section_t *section = section_of(s, sender);
-
-    if (section == NULL)
-        return;
-    lock_take(s, &section->lock);
-    atomic_store(&section->spent, 1);
-    section_unlock(s, section);
+    section_enter(s);
+    for (i = 0; i < used && !found; i++) {
+        section_t *section = section_of(s, i);
+        if (section != NULL)
+            found = take_out_of(s, section, receiver, m);
+    }
+    section_exit(s);
+    return found;
 }

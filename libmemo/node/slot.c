@@ -7,7 +7,6 @@
 #include "libmemo/node/section.h"
 #include "libmemo/node/wait.h"
 
-#define SCRATCH_SECTION 1
 #define SCRATCH_CLONE 2
 
 slot_t *section_slot(const self_t *s, section_t *section, uint32_t index)
@@ -156,6 +155,7 @@ static section_t *section_make(self_t *s)
     section = node_at(s, *scratch);
     __builtin_memset(section, 0, HEAP_PAGE);
     section->slots = SECTION_FIRST_SLOTS;
+    section->magic = SECTION_MAGIC;
     log_a64(s, &s->party->section, *scratch);
     log_u64(s, scratch, 0);
     log_commit(s);

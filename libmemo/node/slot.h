@@ -48,6 +48,8 @@ typedef struct slot {
 #define SECTION_FIRST_SLOTS 12u
 #define SECTION_EXTENTS 16u
 
+#define SECTION_MAGIC UINT64_C(0x6e6f69746365736d)
+
 typedef struct section {
     _Alignas(NODE_LINE) lock_t lock;
     _Atomic uint32_t length;
@@ -57,6 +59,7 @@ typedef struct section {
     uint32_t filled_last;         /* of the mutation under way: the chain's last slot, index + 1 */
     uint32_t filled_first;
     uint64_t sequence;
+    uint64_t magic;
     offset_t extents[SECTION_EXTENTS]; /* behind the first slots: twice as many each */
 } section_t;
 
@@ -120,7 +123,16 @@ void slot_sleep(self_t *s, int64_t deadline, bool (*ready)(self_t *s, void *arg)
 void slot_complete(self_t *s, party_t *dead, body_t *b);
 bool slot_take_back(self_t *s, uint32_t receiver, struct memo **m);
 
-/* Frees the spent slots of a dead party's section, whose lock may be his. */
-void slot_sweep(self_t *s, uint32_t sender);
+/*
+ * The section of a party that posts no more (its own, or one that the caller repairs): frees its spent slots, and
+ * itself, once it is drained and nobody scans.
+ */
+void slot_reclaim(self_t *s, uint32_t sender);
+
+/* The same for sections that were not drained when their parties went. */
+void slot_reclaim_left(self_t *s);
+
+/* Frees a section that is on its way to the heap, with all that hangs on it. */
+void slot_discard(self_t *s, offset_t *section);
 
 #endif
