@@ -45,7 +45,7 @@ static uint32_t page_of(const self_t *s, offset_t at)
     return (uint32_t)((at - s->root->heap.base) / HEAP_PAGE);
 }
 
-int heap_format(region_t *r, node_root_t *root, offset_t from)
+void heap_format(region_t *r, node_root_t *root, offset_t from)
 {
     uint64_t room = r->size - from;
     uint64_t count = room / (HEAP_PAGE + sizeof(page_t));
@@ -56,7 +56,46 @@ int heap_format(region_t *r, node_root_t *root, offset_t from)
     if (root->heap.count > count)
         root->heap.count = count;
     root->heap.reserve = root->heap.count / 32 < RESERVE_PAGES ? root->heap.count / 32 : RESERVE_PAGES;
-    return MEMO_OK;
+}
+
+static uint64_t far_end(const heap_root_t *h, uint64_t pages)
+{
+    return h->top + h->reserve + pages <= h->count && h->taken + h->reserve + pages <= h->count ? h->count - pages : 0;
+}
+
+static uint64_t pages_of(uint64_t bytes)
+{
+    return (bytes + HEAP_PAGE - 1) / HEAP_PAGE;
+}
+
+int heap_permanent_format(region_t *r, node_root_t *root, uint64_t bytes, offset_t *dest)
+{
+    uint64_t p = far_end(&root->heap, pages_of(bytes));
+
+    if (p == 0)
+        return MEMO_EFULL;
+    *dest = root->heap.base + p * HEAP_PAGE;
+    root->heap.count = p;
+    return region_commit(r, *dest, *dest + bytes);
+}
+
+int heap_permanent(self_t *s, uint64_t bytes, offset_t *dest)
+{
+    heap_root_t *h = &s->root->heap;
+    int result = MEMO_EFULL;
+    uint64_t p;
+
+    lock_take(s, &h->lock);
+    p = far_end(h, pages_of(bytes));
+    if (p != 0)
+        result = region_commit(&s->node->region, h->base + p * HEAP_PAGE, h->base + h->count * HEAP_PAGE);
+    if (p != 0 && result == MEMO_OK) {
+        log_u64(s, dest, h->base + p * HEAP_PAGE);
+        log_u64(s, &h->count, p);
+        log_commit(s);
+    }
+    lock_release(&h->lock);
+    return result;
 }
 
 /* ---- free runs ------------------------------------------------------------------------------------------- */
@@ -483,7 +522,7 @@ static bool alloc_once(self_t *s, uint64_t bytes, offset_t *dest)
         return small_alloc(s, heap_class(bytes), dest);
     if (bytes > heap_capacity(s->root))
         return false;
-    return large_alloc(s, (uint32_t)((bytes + HEAP_PAGE - 1) / HEAP_PAGE), dest);
+    return large_alloc(s, (uint32_t)pages_of(bytes), dest);
 }
 
 int heap_alloc(self_t *s, uint64_t bytes, offset_t *dest)

@@ -19,7 +19,15 @@
 #define HEAP_CLASS_MAX 2048u
 
 /* Lays the heap out over [from, size) of a new region. */
-int heap_format(region_t *r, node_root_t *root, offset_t from);
+void heap_format(region_t *r, node_root_t *root, offset_t from);
+
+/*
+ * Memory that is never given back, from the far end of the region, where it splits no free run: while a region is formatted
+ * (MEMO_OK or region_commit's error), and later, into any field, as a mutation of its own (MEMO_OK, or MEMO_EFULL when the far end
+ * is in use).
+ */
+int heap_permanent_format(region_t *r, node_root_t *root, uint64_t bytes, offset_t *dest);
+int heap_permanent(self_t *s, uint64_t bytes, offset_t *dest);
 
 /*
  * A block of at least `bytes` bytes, aligned to 16 (a page, when larger than HEAP_CLASS_MAX), its offset stored in

@@ -13,6 +13,7 @@
 
 #include "libmemo/api/error.h"
 #include "libmemo/memo.h"
+#include "libmemo/node/hand.h"
 #include "libmemo/node/heap.h"
 #include "libmemo/node/lock.h"
 #include "libmemo/node/repair.h"
@@ -50,6 +51,41 @@ static node_t *node_of_serial(uint64_t serial)
     return NULL;
 }
 
+static void selves_remove(node_t *n, const self_t *s)
+{
+    self_t **link;
+
+    for (link = &n->selves; *link != s; link = &(*link)->next)
+        ;
+    *link = s->next;
+}
+
+static void self_free(node_t *n, self_t *s)
+{
+    n->user->self_gone(s);
+    free(s->user);
+    free(s);
+}
+
+/* What a thread holds when it ends, its process holds: the party then waits for another thread. */
+static void self_retire(node_t *n, self_t *s)
+{
+    atomic_fetch_and(&s->party->flags, ~(uint32_t)PARTY_QUIET);
+    pthread_mutex_lock(&n->mutex);
+    if (hand_first(s, s->body, s->id) != NULL || atomic_load(&n->closing)) {
+        s->next_idle = n->idle;
+        n->idle = s;
+    } else {
+        selves_remove(n, s);
+        repair_empty(s, s->index, false);
+        slot_reclaim(s, s->index);
+        heap_flush(s);
+        repair_release(s, s->index);
+        self_free(n, s);
+    }
+    pthread_mutex_unlock(&n->mutex);
+}
+
 static void thread_ends(void *value)
 {
     thread_self_t *t = value, *next;
@@ -60,13 +96,8 @@ static void thread_ends(void *value)
     for (; t != NULL; t = next) {
         next = t->next;
         n = node_of_serial(t->serial);
-        if (n != NULL) {
-            pthread_mutex_lock(&n->mutex);
-            atomic_fetch_and(&t->self->party->flags, ~(uint32_t)PARTY_QUIET);
-            t->self->next_idle = n->idle;
-            n->idle = t->self;
-            pthread_mutex_unlock(&n->mutex);
-        }
+        if (n != NULL)
+            self_retire(n, t->self);
         free(t);
     }
     pthread_mutex_unlock(&nodes_mutex);
@@ -147,6 +178,12 @@ static bool body_make(self_t *s)
         return false;
     s->body = node_at(s, at);
     s->body->pressure = atomic_load(&root->heap.pressure);
+    s->from_reserve = true;
+    if (slot_prepare(s) != MEMO_OK) {
+        repair_release(s, s->index);
+        return false;
+    }
+    s->from_reserve = false;
     return true;
 }
 
@@ -353,8 +390,8 @@ static int format(region_t *r, void *arg)
 
     root->size = r->size;
     root->on_death_drop = o->on_death_drop;
-    o->format(root, root->user);
-    return heap_format(r, root, REGION_COMMITTED_AT_START);
+    heap_format(r, root, REGION_COMMITTED_AT_START);
+    return o->format(r, root);
 }
 
 /* Of everything that two builds must agree on. */
@@ -460,9 +497,7 @@ static void free_selves(node_t *n)
 
     for (s = n->selves; s != NULL; s = next) {
         next = s->next;
-        n->user->self_gone(s);
-        free(s->user);
-        free(s);
+        self_free(n, s);
     }
 }
 

@@ -245,7 +245,7 @@ typedef struct node_options {
     uint64_t size;
     uint64_t fingerprint; /* of the layer above */
     const node_user_t *user;
-    void (*format)(node_root_t *root, void *user); /* fills the root's user part of a new region */
+    int (*format)(region_t *r, node_root_t *root); /* fills the root's user part of a new region */
     int32_t rank;
     uint32_t ranks;
     uint64_t run;

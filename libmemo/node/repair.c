@@ -108,8 +108,7 @@ void repair_empty(self_t *s, uint32_t index, bool drop)
     if (b == NULL)
         return;
     s->node->user->cancel_requests(s, index);
-    /* A memo under way had no holder who could have spoilt it: it is never dropped. */
-    empty_mailbox(s, index, false);
+    empty_mailbox(s, index, drop);
     empty_hand(s, index, drop);
     s->node->user->retire(s, index);
     for (i = 0; i < SCRATCH_SLOTS; i++)

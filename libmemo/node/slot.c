@@ -30,7 +30,7 @@ section_t *section_of(const self_t *s, uint32_t index)
     return at != 0 ? node_at(s, at) : NULL;
 }
 
-/* The party's own, which slot_begin has made. */
+/* The party's own, which slot_prepare has made. */
 static section_t *own_section(const self_t *s)
 {
     return node_at(s, atomic_load_explicit(&s->party->section, memory_order_relaxed));
@@ -144,13 +144,15 @@ static int grow(self_t *s, section_t *section)
     return MEMO_OK;
 }
 
-static section_t *section_make(self_t *s)
+int slot_prepare(self_t *s)
 {
     offset_t *scratch = &s->body->scratch[SCRATCH_SECTION];
     section_t *section;
 
+    if (section_of(s, s->index) != NULL)
+        return MEMO_OK; /* left from an earlier party, and not drained yet */
     if (heap_alloc(s, HEAP_PAGE, scratch) != MEMO_OK)
-        return NULL;
+        return MEMO_EFULL;
     log_commit(s);
     section = node_at(s, *scratch);
     __builtin_memset(section, 0, HEAP_PAGE);
@@ -159,18 +161,13 @@ static section_t *section_make(self_t *s)
     log_a64(s, &s->party->section, *scratch);
     log_u64(s, scratch, 0);
     log_commit(s);
-    return section;
+    return MEMO_OK;
 }
 
 int slot_begin(self_t *s, uint32_t need)
 {
-    section_t *section = section_of(s, s->index);
+    section_t *section = own_section(s);
 
-    if (section == NULL) {
-        section = section_make(s);
-        if (section == NULL)
-            return MEMO_EFULL;
-    }
     lock_take(s, &section->lock);
     section->filled_first = section->filled_last = 0;
     if (count_free(s, section, need) < need)

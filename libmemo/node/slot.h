@@ -73,6 +73,9 @@ typedef struct slot_message {
     offset_t request;
 } slot_message_t;
 
+/* Makes the party's section. MEMO_OK or MEMO_EFULL. */
+int slot_prepare(self_t *s);
+
 /* Locks the party's section with at least `need` free slots in it. Outside a mutation. MEMO_OK or MEMO_EFULL. */
 int slot_begin(self_t *s, uint32_t need);
 

@@ -221,6 +221,9 @@ enum { SHM_SCRATCH_CLONE = 2, SHM_SCRATCH_RECORD = 3 };
 
 /* ---- table.c --------------------------------------------------------------------------------------------- */
 
+/* The table of a new region. */
+int table_format(region_t *r, node_root_t *root);
+
 /* Locks the bucket of that hash. */
 bucket_t *table_lock(self_t *s, uint64_t hash);
 void table_unlock(self_t *s, bucket_t *b);

@@ -23,18 +23,10 @@ static self_t *enter(memo_space_t *space, int *result)
 
 /* ---- opening and closing --------------------------------------------------------------------------------- */
 
-static void format_table(node_root_t *root, void *user)
+static int format_one_lock(region_t *r, node_root_t *root)
 {
-    shm_root_t *table = user;
-
-    (void)root;
-    atomic_store(&table->buckets, TABLE_FIRST_BUCKETS);
-}
-
-static void format_one_lock(node_root_t *root, void *user)
-{
-    format_table(root, user);
-    ((shm_root_t *)user)->one_lock = 1;
+    ((shm_root_t *)(void *)root->user)->one_lock = 1;
+    return table_format(r, root);
 }
 
 /* MEMO_RUN=ID:RANK:RANKS, with RANK "leader" for the launcher itself, as `memo run` sets it. */
@@ -98,7 +90,7 @@ static int open_node(shm_space_t *sp, const memo_backend_t *self, const memo_uri
                         .size = uri->size != 0 ? uri->size : DEFAULT_SIZE,
                         .fingerprint = sizeof(shm_root_t) ^ sizeof(record_t) << 16 ^ sizeof(request_t) << 32,
                         .user = &shm_node_user,
-                        .format = strcmp(self->scheme, "shm-lock") == 0 ? format_one_lock : format_table};
+                        .format = strcmp(self->scheme, "shm-lock") == 0 ? format_one_lock : table_format};
     int result;
 
     read_run(&o);

@@ -14,6 +14,7 @@
 
 #define CHAIN_LONG 3u
 #define SPLITS_AT_ONCE 4u
+#define BYTES_A_BUCKET 65536u
 
 static uint64_t index_of(uint64_t hash, uint64_t buckets)
 {
@@ -23,6 +24,11 @@ static uint64_t index_of(uint64_t hash, uint64_t buckets)
     return i < buckets ? i : hash & (level - 1);
 }
 
+static unsigned segment_of(uint64_t i)
+{
+    return (unsigned)(63 - __builtin_clzll(i / TABLE_FIRST_BUCKETS));
+}
+
 static bucket_t *bucket_at(const self_t *s, uint64_t i)
 {
     shm_root_t *root = shm_root(s);
@@ -30,7 +36,7 @@ static bucket_t *bucket_at(const self_t *s, uint64_t i)
 
     if (i < TABLE_FIRST_BUCKETS)
         return &root->first[i];
-    k = (unsigned)(63 - __builtin_clzll(i / TABLE_FIRST_BUCKETS));
+    k = segment_of(i);
     return (bucket_t *)node_at(s, root->segments[k]) + (i - ((uint64_t)TABLE_FIRST_BUCKETS << k));
 }
 
@@ -166,17 +172,38 @@ bool table_long(const self_t *s, const bucket_t *b)
     return chain_length(s, b, CHAIN_LONG + 1) > CHAIN_LONG;
 }
 
+static uint64_t segment_bytes(unsigned k)
+{
+    return ((uint64_t)TABLE_FIRST_BUCKETS << k) * sizeof(bucket_t);
+}
+
+/* A small region begins with a small table. */
+int table_format(region_t *r, node_root_t *root)
+{
+    shm_root_t *table = (shm_root_t *)(void *)root->user;
+    uint64_t buckets = TABLE_FIRST_BUCKETS;
+    int result = MEMO_OK;
+
+    while (result == MEMO_OK && buckets * 2 <= r->size / BYTES_A_BUCKET) {
+        unsigned k = segment_of(buckets);
+        result = heap_permanent_format(r, root, segment_bytes(k), &table->segments[k]);
+        buckets *= 2;
+    }
+    atomic_store(&table->buckets, buckets);
+    return result;
+}
+
 static bool segment_there(self_t *s, uint64_t i)
 {
     shm_root_t *root = shm_root(s);
-    unsigned k = (unsigned)(63 - __builtin_clzll(i / TABLE_FIRST_BUCKETS));
+    unsigned k = segment_of(i);
     offset_t *scratch = &s->body->scratch[SHM_SCRATCH_RECORD];
 
     if (k >= TABLE_SEGMENTS)
         return false;
-    if (root->segments[k] != 0)
+    if (root->segments[k] != 0 || heap_permanent(s, segment_bytes(k), &root->segments[k]) == MEMO_OK)
         return true;
-    if (heap_alloc(s, ((uint64_t)TABLE_FIRST_BUCKETS << k) * sizeof(bucket_t), scratch) != MEMO_OK)
+    if (heap_alloc(s, segment_bytes(k), scratch) != MEMO_OK)
         return false;
     log_commit(s);
     log_u64(s, &root->segments[k], *scratch);
