@@ -146,6 +146,7 @@ void repair_release(self_t *s, uint32_t index)
         log_a64(&boot, &p->body, 0);
         log_commit(&boot);
         heap_free(&boot, &root->boot.scratch[0]);
+        heap_flush(&boot); /* nobody else would */
     }
     atomic_store(&p->flags, 0);
     atomic_store(&p->attention, 0);
