@@ -1,18 +1,13 @@
 /*
- * conform_death.c - what is left of those who die: clause C13.
+ * conform_death.c - what is left of those who die: clause C13. Those who are killed in the middle of anything are
+ * in conform_killed.c.
  */
-#include "t/lib/conform.h"
+#include "t/lib/conform_death.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-typedef struct victim {
-    _Atomic(uint64_t) ready;
-    _Atomic(uint64_t) rounds;
-    uint64_t seed;
-} victim_t;
 
 /* The victim says that it is where it shall die, and stays there. */
 static int stay(victim_t *v)
@@ -23,7 +18,7 @@ static int stay(victim_t *v)
     return 0;
 }
 
-static peer_t *victim_start(peer_fn fn, victim_t *v)
+peer_t *victim_start(peer_fn fn, victim_t *v)
 {
     atomic_store(&v->ready, 0);
     peer_t *p = peer_start(fn, v);
@@ -32,7 +27,7 @@ static peer_t *victim_start(peer_fn fn, victim_t *v)
     return p;
 }
 
-static bool clients_become(memo_space_t *s, uint64_t n)
+bool clients_become(memo_space_t *s, uint64_t n)
 {
     int64_t end = now_ns() + PATIENCE;
     while (stat_of(s).clients != n && now_ns() < end)
@@ -40,7 +35,7 @@ static bool clients_become(memo_space_t *s, uint64_t n)
     return stat_of(s).clients == n;
 }
 
-static bool used_becomes(memo_space_t *s, uint64_t most)
+bool used_becomes(memo_space_t *s, uint64_t most)
 {
     int64_t end = now_ns() + PATIENCE;
     while (stat_of(s).used > most && now_ns() < end)
@@ -262,104 +257,8 @@ static void c13_requests(memo_space_t *s, victim_t *v)
            "c13: its other requests are gone");
 }
 
-/* ---- in the middle of things -----------------------------------------------------------------------------------
- */
-
-#define C13_TOKENS 12
-#define C13_KILLS 120
-
-/* Moves tokens about by every kind of call until killed. */
-static int c13_dies_anywhere(memo_space_t *s, void *arg)
-{
-    victim_t *v = arg;
-    memo_folder_t f[3] = {folder("t 0"), folder("t 1"), folder("t 2")};
-    uint64_t random = v->seed;
-    atomic_store(&v->ready, 1);
-    for (;;) {
-        uint64_t draw = random_next(&random);
-        memo_t *m[2] = {NULL, NULL};
-        int rc = MEMO_OK;
-        if (draw % 8 == 0)
-            rc = memo_get_all_for(s, &f[draw / 8 % 2], 2, m, MS);
-        else if (draw % 8 == 1)
-            rc = memo_strict_alt_skip(s, f, 3, &m[0], NULL);
-        else if (draw % 8 == 2)
-            rc = memo_get_copy_skip(s, &f[draw / 8 % 3], &m[0]);
-        else if (draw % 8 == 3)
-            rc = memo_get_for(s, &f[draw / 8 % 3], &m[0], MS);
-        else
-            rc = memo_alt(s, f, 3, &m[0], NULL);
-        PEER(rc >= 0);
-        for (int i = 0; i < 2; i++) {
-            if (m[i] != NULL && draw % 8 == 2)
-                memo_free(m[i]);
-            else if (m[i] != NULL)
-                PEER(memo_put(s, &f[draw / 64 % 3], m[i]) == MEMO_OK);
-        }
-        atomic_fetch_add(&v->rounds, 1);
-    }
-}
-
-/* All tokens are taken out (each within patience), and must be those that went in. */
-static bool c13_all_there(memo_space_t *s)
-{
-    memo_folder_t f[3] = {folder("t 0"), folder("t 1"), folder("t 2")};
-    uint64_t seen = 0;
-    bool right = true;
-    for (int i = 0; i < C13_TOKENS && right; i++) {
-        memo_t *m = NULL;
-        right = memo_alt_for(s, f, 3, &m, NULL, PATIENCE) == MEMO_OK;
-        uint64_t number = m == NULL ? 63 : number_freed(m);
-        right = right && number < C13_TOKENS && (seen & UINT64_C(1) << number) == 0;
-        seen |= UINT64_C(1) << (number & 63);
-    }
-    for (int i = 0; i < 3; i++)
-        right = memos_in(s, &f[i]) == 0 && right;
-    if (!right)
-        tap_diag("tokens seen: %llx", (unsigned long long)seen);
-    return right;
-}
-
-static void c13_tokens_in(memo_space_t *s)
-{
-    for (uint64_t i = 0; i < C13_TOKENS; i++) {
-        memo_folder_t f = folder("t %d", (int)(i % 3));
-        put_number(s, &f, i);
-    }
-}
-
-static void c13_anywhere(memo_space_t *s, victim_t *v)
-{
-    uint64_t random = tap_seed() + 13, used;
-    bool right = true;
-    memo_stat_t before = stat_of(s);
-    c13_tokens_in(s);
-    used = stat_of(s).used;
-    for (int i = 0; i < C13_KILLS && right; i++) {
-        peer_t *p[2];
-        for (int k = 0; k < 2; k++) {
-            v->seed = random_next(&random);
-            p[k] = victim_start(c13_dies_anywhere, v);
-        }
-        pause_ns((int64_t)(random_next(&random) % (3 * MS)));
-        peer_kill(p[0]);
-        uint64_t rounds = atomic_load(&v->rounds);
-        int64_t end = now_ns() + PATIENCE;
-        while (i % 8 == 0 && atomic_load(&v->rounds) < rounds + 20 && right)
-            right = now_ns() < end;
-        peer_kill(p[1]);
-        if (i % 10 == 9) {
-            right = c13_all_there(s) && right;
-            c13_tokens_in(s);
-        }
-    }
-    tap_ok(right, "c13: %d killed in the middle of anything lose no token, double none, stop nobody",
-           2 * C13_KILLS);
-    tap_ok(clients_become(s, before.clients), "c13: none of them is left among the clients");
-    tap_ok(c13_all_there(s) && used_becomes(s, used + 65536), "c13: nor is their memory");
-    tap_ok(atomic_load(&v->rounds) > 1000, "c13: they had done something (%llu rounds)",
-           (unsigned long long)atomic_load(&v->rounds));
-}
+/* ---- what it began
+ * -------------------------------------------------------------------------------------------------- */
 
 /* A delayed put is the space's, not the caller's: it survives him. */
 static int c13_dies_after_delaying(memo_space_t *s, void *arg)
