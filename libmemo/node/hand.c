@@ -116,68 +116,47 @@ void hand_give(self_t *s, struct memo *m)
     log_a32(s, &m->holder, 0);
 }
 
-static bool aligned_inside(const self_t *s, offset_t at)
+bool hand_held(const node_t *n, offset_t at)
 {
-    const heap_root_t *h = &s->root->heap;
-
-    return at >= h->base && at + sizeof(struct memo) <= s->root->size && (at & 15) == 0;
-}
-
-bool hand_holds(const self_t *s, offset_t at)
-{
-    const struct memo *m;
+    const heap_root_t *h = &n->root->heap;
+    const struct memo *m = (const struct memo *)(const void *)(n->region.base + at);
     const party_t *p;
-    party_id_t holder;
     const body_t *b;
+    party_id_t holder;
 
-    if (!aligned_inside(s, at))
+    if (at - h->base > n->root->size - h->base - sizeof *m || (at & 15) != 0)
         return false;
-    m = node_at(s, at);
     holder = atomic_load_explicit(&m->holder, memory_order_relaxed);
-    if (holder == s->id)
-        b = s->body;
-    else {
-        if (holder == 0)
-            return false;
-        p = node_party(s, party_index(holder));
-        if (atomic_load_explicit(&p->id, memory_order_relaxed) != holder ||
-            atomic_load_explicit(&p->client, memory_order_relaxed) != s->node->client + 1)
-            return false;
-        b = party_body(s, p);
-    }
+    p = &n->root->parties[party_index(holder)];
+    if (holder == 0 || atomic_load_explicit(&p->id, memory_order_relaxed) != holder ||
+        atomic_load_explicit(&p->client, memory_order_relaxed) != n->client + 1)
+        return false;
     if (m->place == HAND_LISTED)
         return true;
-    return b != NULL && m->place < HAND_SLOTS &&
-           atomic_load_explicit(&b->hand[m->place], memory_order_relaxed) == at;
+    b = (const body_t *)(const void *)(n->region.base + atomic_load_explicit(&p->body, memory_order_relaxed));
+    return m->place < HAND_SLOTS && atomic_load_explicit(&b->hand[m->place], memory_order_relaxed) == at;
 }
 
 void hand_free_begin(self_t *s, struct memo *m)
 {
+    uint64_t bytes = block_bytes(m->size);
+
     hand_give(s, m);
-    log_u64(s, &s->body->scratch[SCRATCH_MEMO], node_offset(s, m));
+    if (bytes > HEAP_CLASS_MAX)
+        log_u64(s, &s->body->scratch[SCRATCH_MEMO], node_offset(s, m));
+    else
+        s->trim = heap_push(s, heap_class(bytes), node_offset(s, m)) ? heap_class(bytes) + 1 : 0;
 }
 
 void hand_free_end(self_t *s)
 {
-    offset_t at = s->body->scratch[SCRATCH_MEMO];
-    uint64_t bytes = block_bytes(((struct memo *)node_at(s, at))->size);
-    unsigned c;
-    bool trim;
-
-    if (bytes > HEAP_CLASS_MAX) {
-        log_commit(s);
-        hand_done(s);
-        heap_free(s, &s->body->scratch[SCRATCH_MEMO]);
-        return;
-    }
-    /* In one mutation: the stay in scratch undoes itself. */
-    c = heap_class(bytes);
-    trim = heap_push(s, c, at);
-    log_u64(s, &s->body->scratch[SCRATCH_MEMO], 0);
     log_commit(s);
     hand_done(s);
-    if (trim)
-        heap_trim(s, c);
+    if (s->body->scratch[SCRATCH_MEMO] != 0)
+        heap_free(s, &s->body->scratch[SCRATCH_MEMO]);
+    else if (s->trim != 0)
+        heap_trim(s, s->trim - 1);
+    s->trim = 0;
 }
 
 struct memo *hand_first(self_t *s, body_t *b, party_id_t holder)

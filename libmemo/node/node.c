@@ -20,8 +20,6 @@
 #include "libmemo/node/slot.h"
 #include "libmemo/node/wait.h"
 
-#define LOOK_EVERY 256u /* calls; those that sleep look more often */
-
 /* The open handles of this process; a thread that ends finds here which of its parties are still there. */
 static pthread_mutex_t nodes_mutex = PTHREAD_MUTEX_INITIALIZER;
 static node_t *nodes;
@@ -37,9 +35,9 @@ typedef struct thread_self {
 
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
-static bool have_membarrier;
-static __thread uint64_t last_used_serial __attribute__((tls_model("initial-exec")));
-static __thread self_t *last_used __attribute__((tls_model("initial-exec")));
+bool node_membarrier;
+__thread uint64_t node_last_serial;
+__thread self_t *node_last;
 
 static node_t *node_of_serial(uint64_t serial)
 {
@@ -91,7 +89,7 @@ static void thread_ends(void *value)
     thread_self_t *t = value, *next;
     node_t *n;
 
-    last_used_serial = 0;
+    node_last_serial = 0;
     pthread_mutex_lock(&nodes_mutex);
     for (; t != NULL; t = next) {
         next = t->next;
@@ -115,7 +113,7 @@ static void after_fork(void)
 
 static void in_child(void)
 {
-    last_used_serial = 0;
+    node_last_serial = 0;
     pthread_mutex_unlock(&nodes_mutex);
 }
 
@@ -123,9 +121,9 @@ static void thread_setup(void)
 {
     pthread_key_create(&thread_key, thread_ends);
     pthread_atfork(before_fork, after_fork, in_child);
-    have_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    node_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 #if defined(__SANITIZE_THREAD__)
-    have_membarrier = false;
+    node_membarrier = false;
 #endif
 }
 
@@ -276,55 +274,36 @@ static self_t *thread_self_make(node_t *n, int *result)
     return s;
 }
 
-/* The thread is seen by node_close, or sees `closing`: there, membarrier stands for the fence that is spared here. */
-static bool announce(node_t *n, self_t *s)
+self_t *node_enter_slowly(node_t *n, int *result)
 {
-    uint32_t calls = atomic_load_explicit(&s->in_call, memory_order_relaxed) + 1;
+    self_t *s;
 
-    if (have_membarrier) {
-        atomic_store_explicit(&s->in_call, calls, memory_order_relaxed);
-        atomic_signal_fence(memory_order_seq_cst);
-    } else
-        atomic_store_explicit(&s->in_call, calls, memory_order_seq_cst);
-    return !atomic_load_explicit(&n->closing, have_membarrier ? memory_order_relaxed : memory_order_seq_cst);
-}
-
-self_t *node_enter(node_t *n, int *result)
-{
-    self_t *s = last_used;
-
-    if (last_used_serial != n->serial) {
-        if (atomic_load(&n->closing)) {
-            *result = memo_error(MEMO_ECLOSED, "the space is being closed");
-            return NULL;
-        }
-        s = thread_self_find(n->serial);
-        if (s == NULL)
-            s = thread_self_make(n, result);
-        if (s == NULL)
-            return NULL;
-        last_used = s;
-        last_used_serial = n->serial;
-    }
-    if (!announce(n, s)) {
-        atomic_store(&s->in_call, atomic_load(&s->in_call) - 1);
+    if (atomic_load(&n->closing)) {
         *result = memo_error(MEMO_ECLOSED, "the space is being closed");
         return NULL;
+    }
+    s = thread_self_find(n->serial);
+    if (s == NULL)
+        s = thread_self_make(n, result);
+    if (s != NULL) {
+        node_last = s;
+        node_last_serial = n->serial;
     }
     return s;
 }
 
-void node_leave(self_t *s)
+self_t *node_refused(self_t *s, int *result)
 {
-    uint32_t calls = atomic_load_explicit(&s->in_call, memory_order_relaxed);
+    atomic_store(&s->in_call, atomic_load(&s->in_call) - 1);
+    *result = memo_error(MEMO_ECLOSED, "the space is being closed");
+    return NULL;
+}
 
-    if (calls == 1) {
-        if (atomic_load_explicit(&s->root->repairs_wanted, memory_order_relaxed) != 0)
-            repair_look(s, 0);
-        else if (++s->calls % LOOK_EVERY == 0)
-            repair_look(s, WAIT_TICK_NS / 2);
-    }
-    atomic_store_explicit(&s->in_call, calls - 1, memory_order_release);
+void node_look_around(self_t *s)
+{
+    if (atomic_load_explicit(&s->in_call, memory_order_relaxed) > 1)
+        return; /* inside another call of this thread */
+    repair_look(s, atomic_load(&s->root->repairs_wanted) != 0 ? 0 : WAIT_TICK_NS / 2);
 }
 
 self_t *node_common(node_t *n, int *result)
@@ -525,7 +504,7 @@ void node_close(node_t *n)
     self_t *me = node_enter(n, &result);
 
     atomic_store(&n->closing, true);
-    if (have_membarrier)
+    if (node_membarrier)
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     wait_for_callers(n, me);
     nodes_remove(n);
@@ -535,7 +514,7 @@ void node_close(node_t *n)
         give_everything_back(n, me);
     else
         atomic_store(&n->root->clients[n->client].state, CLIENT_FREE);
-    last_used_serial = 0;
+    node_last_serial = 0;
     region_close(&n->region);
     free_selves(n);
     pthread_mutex_destroy(&n->mutex);
@@ -551,7 +530,7 @@ void node_forget(node_t *n)
             *link = n->next;
             break;
         }
-    last_used_serial = 0;
+    node_last_serial = 0;
     region_forget(&n->region);
 }
 

@@ -32,6 +32,9 @@ typedef uint64_t offset_t; /* of something in the region; 0 is none */
 #define NODE_PARTIES (1u << NODE_PARTY_BITS)
 #define NODE_CLIENTS 512u
 
+/* Every so many calls a thread looks for the dead; those that sleep look more often. */
+#define NODE_LOOK_MASK 255u
+
 /*
  * The id of a party: index | generation << NODE_PARTY_BITS; never 0, never given twice in 2^22 reuses of an index.
  * It is what lock owner words and holders of memos say.
@@ -197,6 +200,7 @@ typedef struct self {
     uint32_t to_wake[16];       /* receivers that slept when a message was posted to them */
     uint32_t to_wake_count;
     _Atomic uint32_t in_call;   /* calls under way with it (close waits for that) */
+    unsigned trim;              /* class + 1 whose cache grew too long in this mutation */
     bool from_reserve;          /* it is making its body */
     uint32_t calls;             /* done: every so often one looks for the dead */
     void *user;                 /* the layer above */
@@ -260,13 +264,6 @@ void node_close(node_t *n);
 /* In a forked child. */
 void node_forget(node_t *n);
 
-/*
- * The calling thread enters a call: its party, made at its first call. NULL with *result MEMO_ECLOSED (closing) or
- * MEMO_EFULL (no party, or no memory for one, is left).
- */
-self_t *node_enter(node_t *n, int *result);
-void node_leave(self_t *s);
-
 /* A party that is no thread's, with PARTY_COMMON set; NULL as above. */
 self_t *node_common(node_t *n, int *result);
 
@@ -274,6 +271,53 @@ self_t *node_common(node_t *n, int *result);
 void node_counts(self_t *s, node_counts_t *sum);
 uint32_t node_receivers(const self_t *s);
 uint32_t node_clients(const self_t *s);
+
+/* ---- entering and leaving calls -------------------------------------------------------------------------- */
+
+extern bool node_membarrier; /* the system has it, and TSan, which does not know it, is not there */
+extern __thread uint64_t node_last_serial __attribute__((tls_model("initial-exec")));
+extern __thread self_t *node_last __attribute__((tls_model("initial-exec")));
+
+self_t *node_enter_slowly(node_t *n, int *result);
+self_t *node_refused(self_t *s, int *result);
+void node_look_around(self_t *s);
+
+/*
+ * The calling thread enters a call: its party, made at its first call. NULL with *result MEMO_ECLOSED (closing) or
+ * MEMO_EFULL (no party, or no memory for one, is left).
+ *
+ * node_close sees the thread inside, or the thread sees `closing`: there, membarrier stands for the fence that is
+ * spared here.
+ */
+static inline self_t *node_enter(node_t *n, int *result)
+{
+    self_t *s = node_last;
+
+    if (__builtin_expect(node_last_serial != n->serial, 0)) {
+        s = node_enter_slowly(n, result);
+        if (s == NULL)
+            return NULL;
+    }
+    atomic_store_explicit(&s->in_call, atomic_load_explicit(&s->in_call, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (__builtin_expect(node_membarrier, 1))
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        atomic_thread_fence(memory_order_seq_cst);
+    if (__builtin_expect(atomic_load_explicit(&n->closing, memory_order_acquire), 0))
+        return node_refused(s, result);
+    return s;
+}
+
+static inline void node_leave(self_t *s)
+{
+    if (__builtin_expect((++s->calls & NODE_LOOK_MASK) == 0 ||
+                             atomic_load_explicit(&s->root->repairs_wanted, memory_order_relaxed) != 0,
+                         0))
+        node_look_around(s);
+    atomic_store_explicit(&s->in_call, atomic_load_explicit(&s->in_call, memory_order_relaxed) - 1,
+                          memory_order_release);
+}
 
 static inline void *node_at(const self_t *s, offset_t at)
 {

@@ -239,8 +239,10 @@ int deliver(self_t *s, record_t *r, struct memo *m, deliver_where_t where, deliv
 
 void deliver_finish(self_t *s)
 {
-    slot_wake(s);
-    table_tidy(s);
+    if (s->to_wake_count != 0)
+        slot_wake(s);
+    if (s->body->scratch[SHM_SCRATCH_RECORD] != 0)
+        table_tidy(s);
     if (shm_body(s)->fire.head != 0)
         fire_delayed(s, shm_body(s));
 }
@@ -308,21 +310,15 @@ static int put_once(self_t *s, const memo_folder_t *folder, struct memo *m, bool
     return result;
 }
 
-int put_memo(self_t *s, const memo_folder_t *folder, struct memo *m, int64_t deadline)
+static int put_waiting(self_t *s, const memo_folder_t *folder, struct memo *m, int64_t deadline)
 {
-    int result;
-
     for (;;) {
         uint32_t rooms = atomic_load(&s->root->rooms);
+        int result = put_once(s, folder, m, true);
         int64_t left;
 
-        result = put_once(s, folder, m, deadline != 0);
-        if (result == MEMO_OK)
-            node_count_one(&s->body->counts.puts);
         if (result != PUT_NO_ROOM)
             return result;
-        if (deadline == 0)
-            return memo_error(MEMO_EFULL, "the folder's limit is reached; take memos from it, or raise memo_limit");
         if (atomic_load(&s->node->closing))
             return memo_error(MEMO_ECLOSED, "the space was closed while the put waited for room");
         left = deadline == WAIT_FOREVER ? WAIT_TICK_NS : deadline - wait_now();
@@ -331,6 +327,19 @@ int put_memo(self_t *s, const memo_folder_t *folder, struct memo *m, int64_t dea
         wait_sleep(&s->root->rooms, rooms, left < WAIT_TICK_NS ? left : WAIT_TICK_NS);
         repair_look(s, WAIT_TICK_NS / 2);
     }
+}
+
+int put_memo(self_t *s, const memo_folder_t *folder, struct memo *m, int64_t deadline)
+{
+    int result = put_once(s, folder, m, deadline != 0);
+
+    if (result == PUT_NO_ROOM && deadline == 0)
+        return memo_error(MEMO_EFULL, "the folder's limit is reached; take memos from it, or raise memo_limit");
+    if (result == PUT_NO_ROOM)
+        result = put_waiting(s, folder, m, deadline);
+    if (result == MEMO_OK)
+        node_count_one(&s->body->counts.puts);
+    return result;
 }
 
 void room_made(self_t *s, const record_t *r)

@@ -34,20 +34,9 @@ void origins_flush(self_t *s, shm_body_t *body)
 void origins_prepare(self_t *s)
 {
     shm_body_t *body = shm_body(s);
-    unsigned i;
-    bool room = false;
 
-    for (i = 0; i < SHM_ORIGINS; i++) {
-        origin_t *o = &body->origins[i];
-        if (o->count >= SHM_ORIGIN_BATCH)
-            give_back(s, o);
-        if (o->record == 0) {
-            room = true;
-            if (i + 1 < SHM_ORIGINS && body->origins[i + 1].record == 0)
-                return; /* notes are made from the front: nothing is behind two free ones but rarely */
-        }
-    }
-    if (!room)
+    /* Notes are made from the front; a call makes at most one. */
+    if (body->origins[SHM_ORIGINS - 1].record != 0 || (s->calls & (SHM_ORIGIN_BATCH - 1)) == 0)
         origins_flush(s, body);
 }
 

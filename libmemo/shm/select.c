@@ -69,6 +69,8 @@ int select_poll(self_t *s, const memo_select_t *select, struct memo **m, size_t 
     size_t start, k;
     int result;
 
+    if (select->count == 1)
+        return look_at(s, select->folders, select->what, 0, m);
     if (select->choice == MEMO_OLDEST)
         return poll_oldest(s, select, m, which);
     start = select->choice == MEMO_ROTATE ? local->rotate % select->count : 0;
@@ -243,11 +245,12 @@ static int select_slowly(self_t *s, const memo_select_t *select, int64_t deadlin
 
 int select_memo(self_t *s, const memo_select_t *select, memo_t **m, size_t *which)
 {
-    int64_t deadline = is_skip(select) || select->timeout_ns < 0 ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+    int64_t deadline;
     int result;
 
     if (select->when_empty == MEMO_UNTIL_QUIET)
         atomic_fetch_or_explicit(&s->party->flags, PARTY_QUIET, memory_order_relaxed);
+    deadline = is_skip(select) || select->timeout_ns < 0 ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
     result = select_poll(s, select, m, which);
     if (result == MEMO_NONE && !(is_skip(select) && select->count == 1))
         result = select_slowly(s, select, deadline, m, which);

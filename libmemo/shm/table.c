@@ -53,12 +53,18 @@ bucket_t *table_bucket_of(const self_t *s, uint64_t hash)
 
 bucket_t *table_lock(self_t *s, uint64_t hash)
 {
+    const _Atomic uint64_t *buckets = &shm_root(s)->buckets;
+
     for (;;) {
-        bucket_t *b = table_bucket_of(s, hash);
-        lock_take(s, lock_of(s, b));
-        if (table_bucket_of(s, hash) == b)
+        uint64_t n = atomic_load_explicit(buckets, memory_order_acquire);
+        bucket_t *b = bucket_at(s, index_of(hash, n));
+        lock_t *lock = lock_of(s, b);
+
+        lock_take(s, lock);
+        if (__builtin_expect(atomic_load_explicit(buckets, memory_order_relaxed) == n, 1) ||
+            table_bucket_of(s, hash) == b)
             return b;
-        lock_release(lock_of(s, b));
+        lock_release(lock);
     }
 }
 
@@ -69,6 +75,21 @@ void table_unlock(self_t *s, bucket_t *b)
 
 /* ---- records --------------------------------------------------------------------------------------------- */
 
+/* Both are padded with zeros to whole words. */
+static bool same_name(const record_t *r, const memo_folder_t *folder)
+{
+    size_t i;
+
+    for (i = 0; i < r->length; i += 8) {
+        uint64_t a, b;
+        memcpy(&a, r->name + i, 8);
+        memcpy(&b, folder->bytes + i, 8);
+        if (a != b)
+            return false;
+    }
+    return true;
+}
+
 record_t *table_find(const self_t *s, const bucket_t *b, const memo_folder_t *folder)
 {
     offset_t at;
@@ -76,7 +97,7 @@ record_t *table_find(const self_t *s, const bucket_t *b, const memo_folder_t *fo
     for (at = b->chain; at != 0;) {
         record_t *r = record_at(s, at);
         if (r->hash == folder->hash && r->kind == folder->kind && r->length == folder->length &&
-            memcmp(r->name, folder->bytes, folder->length) == 0)
+            same_name(r, folder))
             return r;
         at = r->chain;
     }
@@ -86,13 +107,14 @@ record_t *table_find(const self_t *s, const bucket_t *b, const memo_folder_t *fo
 record_t *table_new(self_t *s, const memo_folder_t *folder)
 {
     offset_t *scratch = &s->body->scratch[SHM_SCRATCH_RECORD];
+    size_t padded = (folder->length + 7u) / 8 * 8;
     record_t *r;
 
-    if (heap_alloc(s, sizeof(record_t) + folder->length, scratch) != MEMO_OK)
+    if (heap_alloc(s, sizeof(record_t) + padded, scratch) != MEMO_OK)
         return NULL;
     log_commit(s);
     r = record_at(s, *scratch);
-    memset(r, 0, sizeof *r);
+    memset(r, 0, sizeof *r + padded);
     r->hash = folder->hash;
     r->kind = folder->kind;
     r->length = folder->length;
