@@ -208,6 +208,8 @@ slot_t *slot_fill(self_t *s, uint32_t kind, offset_t memo, offset_t request)
     slot_t *slot = section_slot(s, section, index);
 
     log_u64(s, &section->sequence, section->sequence + 1);
+    /* A scanner that sees any of what follows sees the generation that section_unlink left. */
+    atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&slot->sequence, section->sequence, memory_order_relaxed);
     atomic_store_explicit(&slot->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&slot->memo, memo, memory_order_relaxed);

@@ -155,6 +155,7 @@ typedef struct shm_space {
     bool scanning; /* somebody sleeps for the common party, without the mutex */
     shm_request_t *requests;
     uint64_t done; /* requests complete and not collected */
+    _Atomic uint64_t completions; /* ever */
     int event;     /* memo_fd, or -1 */
     bool bridged, bridge_stop;
     pthread_t bridge;

@@ -75,7 +75,10 @@ static void complete(shm_space_t *sp, shm_request_t *q, int result, struct memo 
     }
     sp->done++;
     show_event(sp);
+    atomic_fetch_add(&sp->completions, 1);
     pthread_cond_broadcast(&sp->changed);
+    if (sp->scanning)
+        slot_ring(sp->common, sp->common->index); /* it may be his request, whose message we have read */
 }
 
 static void accept(self_t *s, const slot_message_t *message, void *arg)
@@ -175,9 +178,24 @@ static bool any_quiet(const shm_space_t *sp)
     return false;
 }
 
+typedef struct completions {
+    shm_space_t *sp;
+    uint64_t seen;
+} completions_t;
+
+static bool completions_moved(self_t *s, void *arg)
+{
+    const completions_t *c = arg;
+
+    (void)s;
+    return atomic_load(&c->sp->completions) != c->seen;
+}
+
 /* Sleeps a while, until something may have changed. Under the mutex, which is let go meanwhile. */
 static void sleep_common(shm_space_t *sp, int64_t deadline)
 {
+    completions_t completions = {.sp = sp};
+
     if (sp->scanning) {
         wait_signalled(sp, deadline);
         return;
@@ -186,8 +204,9 @@ static void sleep_common(shm_space_t *sp, int64_t deadline)
         quiet_check(sp->common);
     deadline = next_deadline(sp, deadline);
     sp->scanning = true;
+    completions.seen = atomic_load(&sp->completions);
     pthread_mutex_unlock(&sp->mutex);
-    slot_sleep(sp->common, deadline, NULL, NULL);
+    slot_sleep(sp->common, deadline, completions_moved, &completions);
     pthread_mutex_lock(&sp->mutex);
     sp->scanning = false;
     repair_look(sp->common, WAIT_TICK_NS / 2);
