@@ -1,5 +1,5 @@
 /* hello - with a word, leaves it in a folder; without one, waits for it there and prints it. */
-#include "libmemo/memo.h"
+#include <memo.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #ifndef EXAMPLES_EXAMPLE_H
 #define EXAMPLES_EXAMPLE_H
 
-#include "libmemo/memo.h"
+#include <memo.h>
 
 #include <errno.h>
 #include <stdarg.h>
