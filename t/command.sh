@@ -85,20 +85,12 @@ is_gone() {
 }
 
 # field KEY: of the JSON object on stdin; field KEY INDEX: of that element of an array
-if command -v python3 >/dev/null 2>&1 && python3 -c 'import json' 2>/dev/null; then
-    field() {
-        python3 -c 'import json, sys
-d = json.load(sys.stdin)
-d = d[int(sys.argv[2])] if len(sys.argv) > 2 else d
-print(d[sys.argv[1]])' "$@"
-    }
-elif command -v node >/dev/null 2>&1; then
-    field() {
-        node -e 'let d = JSON.parse(require("fs").readFileSync(0, "utf8"));
-d = process.argv.length > 2 ? d[Number(process.argv[2])] : d;
-console.log(String(d[process.argv[1]]))' "$@"
-    }
-fi
+field() {
+    perl -MJSON::PP -e 'local $/; my ($key, $index) = @ARGV;
+my $d = decode_json(<STDIN>);
+$d = $d->[$index] if defined $index;
+binmode STDOUT, ":utf8"; print $d->{$key}, "\n"' "$@"
+}
 
 # ---- putting and taking ----------------------------------------------------------------------------------------
 
@@ -299,10 +291,6 @@ listing() {
 }
 
 json() {
-    if ! command -v field >/dev/null; then
-        skip 'JSON' 'neither python3 nor node is there to read it'
-        return
-    fi
     memo put 'na\x00"me' 'text "quoted" \ and	tab'
     memo ls --json >list.json
     memo get --json 'na\x00"me' >memo.json
