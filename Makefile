@@ -48,7 +48,7 @@ TESTS = $(patsubst %.c,$(BUILD)/%.t,$(sort $(wildcard t/*.c)))
 SHELL_TESTS = $(sort $(wildcard t/*.sh))
 MAN_PAGES = $(sort $(wildcard libmemo/man/*.[1-9]))
 
-.PHONY: all lib check check-asan check-tsan check-models soak bench demo install uninstall deps clean format help FORCE
+.PHONY: all lib check check-asan check-tsan check-models soak bench demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -72,31 +72,39 @@ help:
 
 # ---- compiling ---------------------------------------------------------------------------------------------
 
-# Changes when the commands do, or when a file of a list comes or goes; what is made with them depends on it.
-SETTINGS = $(COMPILE) / $(LINK) / $(LIB_OBJECTS) / $(MEMO_OBJECTS) / $(BENCH_OBJECTS) / $(TEST_OBJECTS)
-$(BUILD)/settings: FORCE
-	@mkdir -p $(@D)
-	@echo '$(SETTINGS)' | cmp -s - $@ || echo '$(SETTINGS)' > $@
+# What was made by other commands, or of other files, is made again: these two remember them.
+COMPILED_BY = $(COMPILE)
+LINKED_BY = $(LINK) : $(LIB_OBJECTS) : $(MEMO_OBJECTS) : $(BENCH_OBJECTS) : $(TEST_OBJECTS)
+if_differs = $(if $(subst <$(strip $(file <$(1)))>,,<$(strip $(2))>),FORCE)
+remember = @mkdir -p $(@D) && echo '$(subst ','\'',$(strip $(1)))' > $@
+
+$(BUILD)/compiled-by: $(call if_differs,$(BUILD)/compiled-by,$(COMPILED_BY))
+	$(call remember,$(COMPILED_BY))
+
+$(BUILD)/linked-by: $(call if_differs,$(BUILD)/linked-by,$(LINKED_BY))
+	$(call remember,$(LINKED_BY))
 
 $(BUILD)/libmemo/%.o: PIC = -fPIC
+# Examples read as they would outside the tree: #include <memo.h>.
+$(BUILD)/examples/%.o: INCLUDE_MEMO = -Ilibmemo
 
-$(BUILD)/%.o: %.c $(BUILD)/settings Makefile
+$(BUILD)/%.o: %.c $(BUILD)/compiled-by Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC      $<')
-	$(Q)$(COMPILE) $(PIC) -MMD -MP -c -o $@ $<
+	$(Q)$(COMPILE) $(PIC) $(INCLUDE_MEMO) -MMD -MP -c -o $@ $<
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(wildcard libmemo/*/*.c servers/*.c bench/*.c examples/*.c t/*.c t/lib/*.c))
 
 # ---- linking -----------------------------------------------------------------------------------------------
 
-$(BUILD)/libmemo.a: $(LIB_OBJECTS) $(BUILD)/settings
+$(BUILD)/libmemo.a: $(LIB_OBJECTS) $(BUILD)/linked-by
 	$(if $(V),,@echo '  AR      $@')
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJECTS)
 
 # A sanitizer's run-time library is the program's to bring.
 NO_UNDEFINED = $(if $(SANITIZE),,-Wl,-z,defs)
 
-$(BUILD)/libmemo.so.$(VERSION): $(LIB_OBJECTS) $(BUILD)/settings
+$(BUILD)/libmemo.so.$(VERSION): $(LIB_OBJECTS) $(BUILD)/linked-by
 	$(if $(V),,@echo '  LINK    $@')
 	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) $(NO_UNDEFINED) -o $@ $(LIB_OBJECTS) $(LIBS)
 
@@ -108,7 +116,7 @@ $(if $(V),,@echo '  LINK    $@')
 $(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -Wl,--as-needed -lz -lm $(LIBS)
 endef
 
-ARCHIVE = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a) $(BUILD)/settings
+ARCHIVE = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a) $(BUILD)/linked-by
 
 $(BUILD)/memo: $(MEMO_OBJECTS) $(ARCHIVE)
 	$(link)
@@ -120,7 +128,7 @@ $(EXAMPLES): %: %.o $(ARCHIVE)
 	$(link)
 
 # What tests share: each takes from it what it uses.
-$(BUILD)/t/lib.a: $(TEST_OBJECTS) $(BUILD)/settings
+$(BUILD)/t/lib.a: $(TEST_OBJECTS) $(BUILD)/linked-by
 	$(Q)rm -f $@ && $(AR) rcs $@ $(TEST_OBJECTS)
 
 $(TESTS): %.t: %.o $(if $(TEST_OBJECTS),$(BUILD)/t/lib.a) $(ARCHIVE)
@@ -161,12 +169,15 @@ soak: deps
 bench: all
 	$(BUILD)/memo-bench
 
-demo: deps
+demo: build-deps
 	$(BUILD_ALL)
 	@BUILD=$(BUILD) examples/demo.sh
 
-deps:
+build-deps:
 	@CC='$(CC)' .ci/deps
+
+deps:
+	@CC='$(CC)' .ci/deps test
 
 # ---- installing --------------------------------------------------------------------------------------------
 
@@ -179,7 +190,7 @@ MAN = $(DESTDIR)$(PREFIX)/share/man
 LDCONFIG = $(if $(DESTDIR),,$(if $(filter /usr /usr/local,$(PREFIX)),PATH="$$PATH:/usr/sbin:/sbin" ldconfig || true))
 
 # The archive to install is one object whose internal names nobody else can meet.
-$(BUILD)/install/libmemo.a: $(LIB_OBJECTS) $(BUILD)/settings
+$(BUILD)/install/libmemo.a: $(LIB_OBJECTS) $(BUILD)/linked-by
 	@mkdir -p $(@D)
 	$(Q)$(LD) -r -o $(@D)/libmemo.o $(LIB_OBJECTS) && objcopy --localize-hidden $(@D)/libmemo.o
 	$(Q)rm -f $@ && $(AR) rcs $@ $(@D)/libmemo.o
