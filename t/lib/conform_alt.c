@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKEN_FOLDERS_MAX 8
+#define TOKEN_FOLDERS_MAX 64
 
 typedef struct tokens {
     uint64_t tries; /* of each participant */
@@ -27,6 +27,14 @@ static void tokens_folders(const tokens_t *t, memo_folder_t f[])
 {
     for (int i = 0; i < t->folders; i++)
         f[i] = folder("%s %d", t->name, i);
+}
+
+/* Takes a number, and begins when all the others do; the seed of what is random. */
+static uint64_t tokens_begin(tokens_t *t)
+{
+    uint64_t me = atomic_fetch_add(&t->number, 1);
+    number_becomes(&t->number, (uint64_t)t->participants);
+    return (uint64_t)t->seed + me;
 }
 
 /* Starts a take on all of the folders and thinks better of it, more often than not: what it was given is latched,
@@ -83,7 +91,7 @@ static int tokens_player(memo_space_t *s, void *arg)
 {
     tokens_t *t = arg;
     memo_folder_t f[TOKEN_FOLDERS_MAX];
-    uint64_t random = (uint64_t)t->seed + atomic_fetch_add(&t->number, 1);
+    uint64_t random = tokens_begin(t);
     tokens_folders(t, f);
     for (uint64_t i = 0; i < t->tries; i++) {
         uint64_t draw = random_next(&random);
@@ -104,20 +112,19 @@ static int tokens_player(memo_space_t *s, void *arg)
 }
 
 /* As above, but the tokens are moved as badly as can be for one who looks into one folder after the other: into the
- * first before one is taken from the last, and back. */
+ * first before one is taken from the last, and then the other way round. */
 static int tokens_mover(memo_space_t *s, void *arg)
 {
     tokens_t *t = arg;
-    memo_folder_t f[TOKEN_FOLDERS_MAX];
-    uint64_t random = (uint64_t)t->seed + atomic_fetch_add(&t->number, 1);
+    memo_folder_t f[TOKEN_FOLDERS_MAX], *ends[2] = {&f[0], &f[t->folders - 1]};
     memo_t *m = NULL;
     tokens_folders(t, f);
+    tokens_begin(t);
     for (uint64_t i = 0; i < t->tries; i++) {
-        int a = (int)(random_next(&random) % (uint64_t)t->folders);
         if (m != NULL)
-            PEER(memo_put(s, &f[a], m) == MEMO_OK);
+            PEER(memo_put(s, ends[i % 2], m) == MEMO_OK);
         m = NULL;
-        int rc = memo_get_skip(s, &f[t->folders - 1 - a], &m);
+        int rc = memo_get_skip(s, ends[1 - i % 2], &m);
         PEER(rc == MEMO_OK || rc == MEMO_NONE);
     }
     if (m != NULL)
@@ -129,8 +136,8 @@ static int tokens_skipper(memo_space_t *s, void *arg)
 {
     tokens_t *t = arg;
     memo_folder_t f[TOKEN_FOLDERS_MAX];
-    uint64_t random = (uint64_t)t->seed + atomic_fetch_add(&t->number, 1);
     tokens_folders(t, f);
+    tokens_begin(t);
     for (uint64_t i = 0; i < t->tries; i++) {
         memo_t *m = NULL;
         int rc = memo_strict_alt_skip(s, f, (size_t)t->folders, &m, NULL);
@@ -138,7 +145,7 @@ static int tokens_skipper(memo_space_t *s, void *arg)
         atomic_fetch_add(&t->skips, 1);
         atomic_fetch_add(&t->nones, rc == MEMO_NONE);
         if (m != NULL)
-            PEER(memo_put(s, &f[random_next(&random) % (uint64_t)t->folders], m) == MEMO_OK);
+            PEER(memo_replace(m) == MEMO_OK);
     }
     return 0;
 }
@@ -153,7 +160,7 @@ static void tokens_play(memo_space_t *s, tokens_t *t, peer_fn first, peer_fn sec
     t->seed = (int64_t)tap_seed();
     tokens_folders(t, f);
     for (int i = 0; i < t->participants; i++)
-        put_number(s, &f[i % t->folders], (uint64_t)i);
+        put_number(s, &f[i % 2 == 0 ? 0 : t->folders - 1], (uint64_t)i);
     for (int i = 0; i < t->participants; i++)
         peers[i] = peer_start(i % 2 == 0 ? first : second, t);
     for (int i = 0; i < t->participants; i++)
@@ -228,7 +235,9 @@ static bool c07_waits(memo_space_t *s, const memo_folder_t f[], size_t n, size_t
     call_start(&c);
     bool right = waiters_become(s, &f[n - 1], 1) && waiters_on(s, &f[0]) == 1 && waiters_on(s, &f[n / 2]) == 1;
     put_number(s, &f[at], at);
-    right = call_wait(&c) == MEMO_OK && c.which == at && number_freed(c.m) == at && right;
+    right = call_wait(&c) == MEMO_OK && c.which == at && right;
+    memo_folder_t from = memo_from(c.m);
+    right = memcmp(&from, &f[at], sizeof from) == 0 && number_freed(c.m) == at && right;
     return right && waiters_on(s, &f[0]) == 0 && waiters_on(s, &f[n - 1]) == 0;
 }
 
@@ -434,6 +443,7 @@ static int c08_one_by_one(memo_space_t *s, void *arg)
 {
     tokens_t *t = arg;
     memo_folder_t f[2] = {folder("%s 0", t->name), folder("weak, always empty")};
+    tokens_begin(t);
     for (uint64_t i = 0; i < t->tries; i++) {
         memo_t *m = NULL;
         int rc = memo_alt_skip(s, f, 2, &m, NULL);
@@ -466,7 +476,8 @@ void c09_strict_alt_skip(memo_space_t *s)
                counts[i]);
     tokens_run(s, 2, 2, 200000, tokens_mover, tokens_skipper,
                "c09: two tokens that move between two folders are never both missed");
-    tokens_run(s, 4, 8, 60000, tokens_mover, tokens_skipper, "c09: nor four between eight");
+    tokens_run(s, 2, 64, 200000, tokens_mover, tokens_skipper, "c09: nor between the ends of 64");
+    tokens_run(s, 4, 64, 100000, tokens_mover, tokens_skipper, "c09: nor four, by two who move and two who look");
     tokens_run(s, 4, 3, 15000, tokens_player, tokens_player, "c09: nor by alts, copies and cancelled requests");
     tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0, "c09: nothing is left");
 }

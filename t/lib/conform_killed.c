@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-#define C13_TOKENS 12
+#define C13_TOKENS 24
 #define C13_KILLS 500
+#define SOON 20000     /* ns; one that waits is not in the middle of anything */
 #define C13_NUDGE 1000 /* the number of memos that are no tokens, but triggers of delayed puts */
 
 /* A select that is started, then collected or cancelled. */
@@ -20,7 +21,7 @@ static int c13_request(memo_space_t *s, const memo_folder_t f[3], uint64_t draw,
     sel.choice = draw % 2 == 0 ? MEMO_ROTATE : MEMO_LISTED;
     int rc = memo_start(s, &sel, &r);
     if (rc == MEMO_OK)
-        rc = draw % 4 < 2 ? memo_wait(r, m, NULL, MS) : memo_test(r, m, NULL);
+        rc = draw % 4 < 2 ? memo_wait(r, m, NULL, SOON) : memo_test(r, m, NULL);
     return rc == MEMO_PENDING ? memo_cancel(r) : rc;
 }
 
@@ -51,23 +52,23 @@ static int c13_take(memo_space_t *s, const memo_folder_t f[3], uint64_t draw, me
     int rc;
     switch (draw % 12) {
     case 0:
-        return memo_get_all_for(s, &f[draw / 16 % 2], 2, m, MS);
+        return memo_get_all_for(s, &f[draw / 16 % 2], 2, m, SOON);
     case 1:
         return memo_strict_alt_skip(s, f, 3, &m[0], NULL);
     case 2:
-        rc = draw % 32 < 16 ? memo_get_copy_skip(s, one, &m[0]) : memo_get_copy_for(s, one, &m[0], MS);
+        rc = draw % 32 < 16 ? memo_get_copy_skip(s, one, &m[0]) : memo_get_copy_for(s, one, &m[0], SOON);
         memo_free(m[0]);
         m[0] = NULL;
         return rc;
     case 3:
-        return memo_get_for(s, one, &m[0], MS);
+        return memo_get_for(s, one, &m[0], SOON);
     case 4:
     case 5:
         return c13_request(s, f, draw / 16, &m[0]);
     case 6:
         return c13_beside(s, f, draw / 16);
     default:
-        return memo_alt_for(s, f, 3, &m[0], NULL, 20 * MS);
+        return memo_alt_for(s, f, 3, &m[0], NULL, SOON);
     }
 }
 
@@ -88,6 +89,20 @@ static int c13_give(memo_space_t *s, const memo_folder_t f[3], uint64_t draw, me
     }
 }
 
+/* Nothing but putting and taking, where most of the time is spent in the middle of something. */
+static int c13_burst(memo_space_t *s, const memo_folder_t f[3], uint64_t draw)
+{
+    for (uint64_t i = 0; i < draw % 64; i++) {
+        memo_t *m = NULL;
+        int rc = memo_get_skip(s, &f[(draw >> i) % 3], &m);
+        if (rc == MEMO_OK)
+            rc = memo_put(s, &f[(draw >> (i / 2)) % 3], m);
+        if (rc < 0)
+            return rc;
+    }
+    return MEMO_OK;
+}
+
 /* Moves tokens about by every kind of call until killed. */
 static int c13_dies_anywhere(memo_space_t *s, void *arg)
 {
@@ -98,6 +113,7 @@ static int c13_dies_anywhere(memo_space_t *s, void *arg)
     for (;;) {
         uint64_t draw = random_next(&random);
         memo_t *m[2] = {NULL, NULL};
+        PEER(c13_burst(s, f, draw >> 40) == MEMO_OK);
         PEER(c13_take(s, f, draw, m) >= 0);
         for (int i = 0; i < 2; i++) {
             if (m[i] != NULL)

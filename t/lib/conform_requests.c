@@ -4,6 +4,7 @@
 #include "t/lib/conform.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,104 @@ static void requests_many(memo_space_t *s)
     tap_ok(right && stat_of(s).waiters == 0, "request: or cancelled, in any order");
 }
 
+#define MESH 4
+#define MESH_EACH 8000
+#define MESH_IN_STEP 6000
+#define MESH_FLIGHT 32
+
+typedef struct mesh {
+    _Atomic(uint64_t) number;
+    _Atomic(uint64_t) ready;
+    uint64_t seed;
+    _Atomic(uint8_t) seen[MESH][MESH * MESH_EACH];
+} mesh_t;
+
+/* Collects one request, if it is done, and starts it anew. */
+static int mesh_collect(memo_space_t *s, mesh_t *mesh, uint64_t me, memo_request_t **r, uint64_t *got)
+{
+    memo_folder_t own = folder("mesh %d", (int)me);
+    memo_t *m = NULL;
+    int rc = memo_test(*r, &m, NULL);
+    if (rc == MEMO_PENDING)
+        return 0;
+    PEER(rc == MEMO_OK);
+    uint64_t number = number_freed(m);
+    PEER(number < MESH * MESH_EACH && atomic_fetch_add(&mesh->seen[me][number], 1) == 0);
+    *got += 1;
+    *r = start_get(s, &own, 1);
+    PEER(*r != NULL);
+    return 0;
+}
+
+/* Until so many have been collected. */
+static int mesh_reach(memo_space_t *s, mesh_t *mesh, uint64_t me, memo_request_t *r[], uint64_t *got,
+                      uint64_t wanted)
+{
+    int64_t end = now_ns() + PATIENCE;
+    for (uint64_t i = 0; *got < wanted; i++) {
+        PEER(mesh_collect(s, mesh, me, &r[i % MESH_FLIGHT], got) == 0);
+        if (i % MESH_FLIGHT == 0) {
+            PEER(now_ns() < end);
+            sched_yield();
+        }
+    }
+    return 0;
+}
+
+/*
+ * Each keeps many requests in flight, and completes those of the others. At first all go in step, so that a message
+ * that was overlooked is not found when the next one comes; then as fast as they can.
+ */
+static int mesh_peer(memo_space_t *s, void *arg)
+{
+    mesh_t *mesh = arg;
+    uint64_t me = atomic_fetch_add(&mesh->number, 1), got = 0, random = mesh->seed + me;
+    memo_request_t *r[MESH_FLIGHT];
+    memo_folder_t f[MESH];
+    for (int i = 0; i < MESH; i++)
+        f[i] = folder("mesh %d", i);
+    for (int i = 0; i < MESH_FLIGHT; i++)
+        r[i] = start_get(s, &f[me], 1);
+    atomic_fetch_add(&mesh->ready, 1);
+    PEER(number_becomes(&mesh->ready, MESH));
+    for (uint64_t i = 0; i < MESH_EACH; i++) {
+        for (uint64_t to = 0; to < MESH; to++) {
+            int64_t then = now_ns() + (int64_t)(random_next(&random) % 1000);
+            while (now_ns() < then)
+                continue;
+            if (to != me)
+                PEER(put_number(s, &f[to], me * MESH_EACH + i) == MEMO_OK);
+        }
+        if (i < MESH_IN_STEP)
+            PEER(mesh_reach(s, mesh, me, r, &got, (MESH - 1) * (i + 1)) == 0);
+        else
+            PEER(mesh_collect(s, mesh, me, &r[i * 7 % MESH_FLIGHT], &got) == 0);
+    }
+    PEER(mesh_reach(s, mesh, me, r, &got, (MESH - 1) * MESH_EACH) == 0);
+    for (int i = 0; i < MESH_FLIGHT; i++)
+        PEER(memo_cancel(r[i]) == MEMO_OK);
+    return 0;
+}
+
+static void requests_mesh(memo_space_t *s)
+{
+    mesh_t *mesh = peer_shared(sizeof *mesh);
+    peer_t *peers[MESH];
+    int failed = 0, wrong = 0;
+    mesh->seed = tap_seed();
+    for (int i = 0; i < MESH; i++)
+        peers[i] = peer_start(mesh_peer, mesh);
+    for (int i = 0; i < MESH; i++)
+        failed += peer_wait(peers[i]) != 0;
+    for (int i = 0; i < MESH; i++) {
+        for (int k = 0; k < MESH * MESH_EACH; k++)
+            wrong += atomic_load(&mesh->seen[i][k]) != (k / MESH_EACH != i);
+    }
+    tap_ok(failed == 0 && wrong == 0 && stat_of(s).memos == 0,
+           "request: %d processes, %d each in flight, and no message is lost or read twice", MESH, MESH_FLIGHT);
+    peer_unshare(mesh, sizeof *mesh);
+}
+
 /* Another thread may wait for a request than the one that started it; blocked calls go on beside. */
 typedef struct waited {
     memo_request_t *r;
@@ -242,6 +341,7 @@ void requests(memo_space_t *s)
     requests_one(s);
     requests_forms(s);
     requests_many(s);
+    requests_mesh(s);
     requests_of_threads(s);
     requests_fd(s);
     tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0 && stat_of(s).waiters == 0,
