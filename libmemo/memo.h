@@ -169,7 +169,7 @@ MEMO_API size_t memo_size(const memo_t *m);
 /* The folder it was taken from; an invalid one for a new memo and for a copy. */
 MEMO_API memo_folder_t memo_from(const memo_t *m);
 
-/* How often this memo went back to its folder because its holder died or closed. */
+/* How often this memo went back to its folder because its holder died or closed, since it was last put. */
 MEMO_API unsigned memo_redeliveries(const memo_t *m);
 
 /* ---- putting --------------------------------------------------------------------------------------------- */

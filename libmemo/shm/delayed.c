@@ -108,6 +108,7 @@ static int hang(self_t *s, record_t *from, record_t *to, struct memo *m)
     d->size = m->size;
     hand_give(s, m);
     origins_drop(s, m, NULL);
+    log_u32(s, &m->redeliveries, 0);
     if (x->delayed.tail != 0)
         log_u64(s, &((delayed_t *)node_at(s, x->delayed.tail))->next, *scratch);
     else

@@ -263,6 +263,8 @@ static void leave_hand(self_t *s, struct memo *m, record_t *r, void *arg)
         table_insert(s, put->bucket, r);
     hand_give(s, m);
     origins_drop(s, m, r);
+    if (m->redeliveries != 0)
+        log_u32(s, &m->redeliveries, 0); /* somebody took it and lived */
 }
 
 static bool has_room(const self_t *s, const record_t *r, uint64_t size)
