@@ -596,7 +596,7 @@ uint64_t heap_rounded(uint64_t bytes)
 static uint32_t heap_count_of(const body_t *b, unsigned c)
 {
     uint32_t n = atomic_load_explicit(&b->cache_count[c], memory_order_relaxed);
-    return n == UINT32_MAX ? 0 : n;
+    return n > INT32_MAX ? 0 : n; /* a flush of a chain whose length nobody knows */
 }
 
 static uint64_t large_bytes(const self_t *s, offset_t at)

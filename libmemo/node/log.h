@@ -21,16 +21,19 @@ enum { LOG_U64 = 0, LOG_U32 = 1, LOG_CLAIM = 2, LOG_HOW = 7 };
 
 static inline log_entry_t *log_entry(const self_t *s, body_t *b, uint32_t i)
 {
-    return i < LOG_ENTRIES ? &b->log[i] : (log_entry_t *)node_at(s, b->log_more) + (i - LOG_ENTRIES);
+    return __builtin_expect(i < LOG_ENTRIES, 1) ? &b->log[i] : (log_entry_t *)node_at(s, b->log_more) + (i - LOG_ENTRIES);
 }
 
 static inline void log_note(self_t *s, const void *field, unsigned how, uint64_t old)
 {
-    log_entry_t *e = log_entry(s, s->body, s->logged);
+    uint32_t n = s->logged;
+    log_entry_t *e = log_entry(s, s->body, n);
+
     e->where = node_offset(s, field) | how;
     e->old = old;
+    s->logged = n + 1;
     atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&s->body->intent, ++s->logged, memory_order_relaxed);
+    atomic_store_explicit(&s->body->intent, n + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
 }
 

@@ -44,7 +44,7 @@ static int fire_one(self_t *s, list_t *list)
 
     if (result == MEMO_OK)
         record_extra_drop(s, r);
-    table_unlock(s, b);
+    table_unlock_arrived(s, b);
     slot_wake(s);
     table_tidy(s);
     return result;

@@ -143,25 +143,68 @@ static bool settled(self_t *s, void *arg)
     return request_status(atomic_load(&r->state)) == REQUEST_QUIET || atomic_load(&s->node->closing);
 }
 
-#define SPINS 64
+#define PAUSES_MOST 128u
+#define PAUSES_LEAST 20u
 #define YIELDS 40
+#define POLLED_FOLDERS 8u
 
-/* Something may have happened, or the spinning has not been worth it. */
-static bool spin(self_t *s)
+/* Gives the CPU to who may be about to answer. True if there is something to read. */
+static bool yield_a_while(self_t *s)
 {
+    bool there = false;
     int i;
 
-    for (i = 0; i < (s->node->cpus > 1 ? SPINS : 0); i++) {
-        if (atomic_load_explicit(&s->party->attention, memory_order_relaxed) != 0)
-            return true;
-        wait_pause();
-    }
-    for (i = 0; i < YIELDS; i++) {
-        if (atomic_load_explicit(&s->party->attention, memory_order_relaxed) != 0)
-            return true;
+    for (i = 0; i < YIELDS && !there; i++) {
         sched_yield();
+        there = atomic_load_explicit(&s->party->attention, memory_order_relaxed) != 0;
     }
+    return there;
+}
+
+/* What the buckets of a few folders looked like. */
+typedef struct arrivals {
+    const bucket_t *bucket[POLLED_FOLDERS];
+    uint64_t seen[POLLED_FOLDERS];
+    size_t count;
+} arrivals_t;
+
+static void arrivals_note(const self_t *s, const memo_select_t *select, arrivals_t *a)
+{
+    for (a->count = 0; a->count < select->count; a->count++) {
+        a->bucket[a->count] = table_bucket_of(s, select->folders[a->count].hash);
+        a->seen[a->count] = atomic_load_explicit(&a->bucket[a->count]->arrivals, memory_order_relaxed);
+    }
+}
+
+static bool arrivals_moved(const arrivals_t *a)
+{
+    size_t i;
+
+    for (i = 0; i < a->count; i++)
+        if (atomic_load_explicit(&a->bucket[i]->arrivals, memory_order_relaxed) != a->seen[i])
+            return true;
     return false;
+}
+
+/* Polls the folders while another CPU may be about to put: handing over so is cheaper than by message. MEMO_NONE when it
+ * was not worth it. */
+static int poll_a_while(self_t *s, const memo_select_t *select, struct memo **m, size_t *which, arrivals_t *a)
+{
+    shm_local_t *local = shm_local(s);
+    uint32_t pauses = local->pauses < PAUSES_LEAST ? PAUSES_LEAST : local->pauses;
+    int result = MEMO_NONE;
+    uint32_t i;
+
+    for (i = 0; i < pauses && result == MEMO_NONE; i++) {
+        wait_pause();
+        if (!arrivals_moved(a))
+            continue;
+        arrivals_note(s, select, a);
+        result = select_poll(s, select, m, which);
+    }
+    /* What was worth it is tried longer the next time, what was not, half as long. */
+    local->pauses = result == MEMO_OK && pauses < PAUSES_MOST ? pauses * 2 : result == MEMO_OK ? pauses : pauses / 2;
+    return result;
 }
 
 /* Waits for the claimed request's memo. Its claimer is at work, or dead: then a repair delivers it, or unclaims. */
@@ -189,7 +232,7 @@ static int wait_for(self_t *s, request_t *r, int64_t deadline, int code)
             return memo_error(MEMO_ECLOSED, "the space was closed while the call waited");
         if (deadline != WAIT_FOREVER && (deadline == 0 || wait_now() >= deadline) && request_cancel(s, r))
             return code;
-        if (!spin(s))
+        if (!yield_a_while(s))
             sleep_once(s, r, deadline == 0 ? WAIT_FOREVER : deadline);
     }
 }
@@ -245,13 +288,20 @@ static int select_slowly(self_t *s, const memo_select_t *select, int64_t deadlin
 
 int select_memo(self_t *s, const memo_select_t *select, memo_t **m, size_t *which)
 {
+    arrivals_t arrivals;
     int64_t deadline;
+    bool may_poll;
     int result;
 
     if (select->when_empty == MEMO_UNTIL_QUIET)
         atomic_fetch_or_explicit(&s->party->flags, PARTY_QUIET, memory_order_relaxed);
     deadline = is_skip(select) || select->timeout_ns < 0 ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+    may_poll = !is_skip(select) && select->count <= POLLED_FOLDERS && s->node->cpus > 1 && deadline == WAIT_FOREVER;
+    if (may_poll)
+        arrivals_note(s, select, &arrivals);
     result = select_poll(s, select, m, which);
+    if (result == MEMO_NONE && may_poll)
+        result = poll_a_while(s, select, m, which, &arrivals);
     if (result == MEMO_NONE && !(is_skip(select) && select->count == 1))
         result = select_slowly(s, select, deadline, m, which);
     if (result == MEMO_OK && select->choice == MEMO_ROTATE)

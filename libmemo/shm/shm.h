@@ -87,6 +87,7 @@ typedef struct record {
 typedef struct bucket {
     _Alignas(NODE_LINE) lock_t lock;
     offset_t chain;
+    _Atomic uint64_t arrivals; /* memos that came into its folders' queues: pollers look only at this */
 } bucket_t;
 
 #define TABLE_FIRST_BUCKETS 64u
@@ -179,6 +180,7 @@ typedef struct shm_local {
     bool delivered;
     int result;
     struct memo *memo;
+    uint32_t pauses; /* how long a wait polls: learned */
     size_t rotate;   /* where the next MEMO_ROTATE starts */
     memo_t **failed; /* puts that were started and refused */
     size_t failed_count, failed_room;
@@ -229,6 +231,9 @@ int table_format(region_t *r, node_root_t *root);
 bucket_t *table_lock(self_t *s, uint64_t hash);
 void table_unlock(self_t *s, bucket_t *b);
 bucket_t *table_bucket_of(const self_t *s, uint64_t hash);
+
+/* Unlocks it after a delivery. */
+void table_unlock_arrived(self_t *s, bucket_t *b);
 
 /* The folder's record in a locked bucket, or NULL. */
 record_t *table_find(const self_t *s, const bucket_t *b, const memo_folder_t *folder);

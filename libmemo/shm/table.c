@@ -73,6 +73,15 @@ void table_unlock(self_t *s, bucket_t *b)
     lock_release(lock_of(s, b));
 }
 
+void table_unlock_arrived(self_t *s, bucket_t *b)
+{
+    uint64_t arrivals = atomic_load_explicit(&b->arrivals, memory_order_relaxed) + 1;
+
+    lock_release(lock_of(s, b));
+    /* Only a hint to pollers, who look under the lock then, and find it free: neither logged nor exact. */
+    atomic_store_explicit(&b->arrivals, arrivals, memory_order_relaxed);
+}
+
 /* ---- records --------------------------------------------------------------------------------------------- */
 
 /* Both are padded with zeros to whole words. */
