@@ -154,7 +154,7 @@ MEMO_API memo_symbol_t memo_symbol_named(const char *text);
  */
 MEMO_API int memo_alloc(memo_space_t *space, size_t size, memo_t **m);
 
-/* The same, waiting up to timeout_ns for room: MEMO_TIMEDOUT. */
+/* The same, waiting up to timeout_ns for room: MEMO_TIMEDOUT. With 0 it is memo_alloc. */
 MEMO_API int memo_alloc_for(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_ns);
 
 /* Gives a held memo's memory back. NULL, and a memo not held, are left alone. */
@@ -181,7 +181,7 @@ MEMO_API unsigned memo_redeliveries(const memo_t *m);
  */
 MEMO_API int memo_put(memo_space_t *space, const memo_folder_t *folder, memo_t *m);
 
-/* The same, waiting up to timeout_ns for room: MEMO_TIMEDOUT. */
+/* The same, waiting up to timeout_ns for room: MEMO_TIMEDOUT. With 0 it is memo_put. */
 MEMO_API int memo_put_for(memo_space_t *space, const memo_folder_t *folder, memo_t *m, int64_t timeout_ns);
 
 /*
