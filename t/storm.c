@@ -2,12 +2,14 @@
  * storm.c - many processes and threads do everything at random, and every answer they got is checked.
  *
  *   storm.t [URI] [--ops N] [--seconds S] [--procs P] [--threads T] [--folders F] [--sizes MAX] [--rounds R]
- *           [--minutes M] [--soak]
+ *           [--pool W] [--minutes M] [--soak]
  *
  * A round is a history: workers fill it until its operations or seconds are over, the parent drains the space and
  * the checker reads it. Meanwhile the parent puts a memo into every folder whenever all stand still, for some wait
- * without a timeout. --soak goes on without end, --minutes until they are over. Under the thread sanitizer, which
- * sees neither across processes nor that two mappings are the same memory, all are threads on one handle.
+ * without a timeout; and a pool of W workers grows trees in the same space, job after job, each of which must end
+ * in quiet, whatever the others do. --soak goes on without end, --minutes until they are over. Under the thread
+ * sanitizer, which sees neither across processes nor that two mappings are the same memory, all are threads on one
+ * handle.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -15,19 +17,27 @@
 #include <sys/wait.h>
 
 #include "t/lib/actor.h"
+#include "t/lib/team.h"
+#include "t/lib/wedge.h"
 #include "t/tap.h"
 
 typedef struct options {
-    uint32_t operations, seconds, procs, threads, folders, sizes, rounds, minutes;
+    uint32_t operations, seconds, procs, threads, folders, sizes, rounds, minutes, pool;
     bool soak;
     const char *uri;
 } options_t;
 
-static options_t o = {
-    .operations = 400000, .seconds = 2, .procs = 5, .threads = 2, .folders = 24, .sizes = 1 << 20, .rounds = 2};
+static options_t o = {.operations = 400000,
+                      .seconds = 2,
+                      .procs = 5,
+                      .threads = 2,
+                      .folders = 24,
+                      .sizes = 1 << 20,
+                      .rounds = 2,
+                      .pool = 4};
 
 /* What the whole run adds up to. */
-static uint64_t total_operations, total_violations;
+static uint64_t total_operations, total_violations, total_jobs;
 
 typedef struct round {
     actor_world_t *world;
@@ -234,7 +244,8 @@ static bool check_history(round_t *round, const char *uri, const history_rules_t
              " timeouts, %" PRIu64 " refused, %" PRIu64 " cancelled, %" PRIu64 " redelivered; checked in %.2f s",
              uri, r.puts, r.takes, r.copies, r.nones, r.timeouts, r.refusals, r.cancels, r.redelivered,
              (double)(history_now() - start) / 1e9);
-    tap_diag("in all %" PRIu64 " operations, %" PRIu64 " violations", total_operations, total_violations);
+    tap_diag("in all %" PRIu64 " operations, %" PRIu64 " jobs, %" PRIu64 " violations", total_operations,
+             total_jobs, total_violations);
     return right && operations > 0;
 }
 
@@ -257,6 +268,23 @@ static void check_space(memo_space_t *space, const memo_stat_t *before, size_t l
     }
 }
 
+/* The threads of one handle keep what they have until it is closed. */
+static bool renew(round_t *round, actor_t *parent)
+{
+    bool right = !threads_for_processes() || actor_reopen(parent);
+    round->space = parent->space;
+    return right;
+}
+
+static void check_pool(const pool_t *pool, bool right)
+{
+    uint64_t jobs = atomic_load(&pool->jobs);
+    total_jobs += jobs;
+    total_violations += atomic_load(&pool->wrong);
+    tap_ok(right && jobs > 0, "the pool learned of the end of each of its jobs: %" PRIu64 " of %d nodes", jobs,
+           POOL_NODES);
+}
+
 /* Every folder and some sizes once, so that what a space keeps for itself is there before it is measured. */
 static bool warm_up(actor_t *a)
 {
@@ -266,22 +294,33 @@ static bool warm_up(actor_t *a)
     return actor_drain(a);
 }
 
-static bool storm(round_t *round, memo_space_t *space, actor_t *parent)
+static bool storm(round_t *round, actor_t *parent)
 {
     static crew_t crew;
+    static team_t team;
     memset(&crew, 0, sizeof crew);
     crew.round = round;
-    if (!tap_ok(warm_up(parent), "the space works")) {
+    if (!tap_ok(warm_up(parent) && renew(round, parent), "the space works")) {
         return false;
     }
-    memo_stat_t before = stat_of(space);
-    size_t largest = largest_memo(space);
-    actor_set_limits(round->world, space, true);
+    memo_stat_t before = stat_of(round->space);
+    size_t largest = largest_memo(round->space);
+    memo_space_t *shared = threads_for_processes() ? round->space : NULL;
+    bool pool = o.pool > 1 && tap_ok(team_begin(&team, round->world->uri, o.pool, round->seed, shared), "a pool");
+    actor_set_limits(round->world, round->space, true);
+    if (pool) {
+        team_start(&team);
+    }
     start_crew(&crew);
     tap_ok(attend(&crew, parent), "all workers came to their end");
-    actor_set_limits(round->world, space, false);
+    actor_set_limits(round->world, round->space, false);
     tap_ok(actor_drain(parent), "the space could be drained");
-    check_space(space, &before, largest);
+    if (pool) {
+        check_pool(team.pool, team_end(&team));
+        pool_delete(team.pool);
+    }
+    tap_ok(renew(round, parent), "the handle could be closed and opened again");
+    check_space(round->space, &before, largest);
     tap_diag("the slowest call took %.3f ms beyond its time (kind %" PRIu32 "); %" PRIu64
              " times the space was full",
              (double)atomic_load(&round->world->slowest) / 1e6, atomic_load(&round->world->slow_kind),
@@ -301,6 +340,7 @@ static bool one_round(const char *uri, uint64_t seed)
     if (round.world == MAP_FAILED || round.h == NULL) {
         tap_bail("no memory for a history of %" PRIu32 " operations", o.operations);
     }
+    wedge_watch(uri, round.h, seed);
     actor_world(round.world, uri, o.folders, o.sizes);
     round.world->forever = true;
     round.world->polls = true;
@@ -310,14 +350,15 @@ static bool one_round(const char *uri, uint64_t seed)
     }
     round.space = space;
     actor_begin(&parent, round.world, space, round.h, history_tape(round.h), seed);
-    bool right = storm(&round, space, &parent);
+    bool right = storm(&round, &parent);
     history_rules_t rules = {.limits = round.world->limits, .say = say};
     right = tap_ok(check_history(&round, uri, &rules), "%s: the checker finds nothing", uri) && right;
     if (!right) {
         tap_diag("that round's seed was %" PRIu64, seed);
     }
     actor_end(&parent);
-    memo_close(space);
+    memo_close(parent.space);
+    wedge_watch(uri, NULL, seed);
     history_delete(round.h);
     munmap(round.world, sizeof *round.world);
     return right;
@@ -330,10 +371,11 @@ static void read_options(int argc, char **argv)
     static const struct option long_options[] = {
         {"ops", 1, 0, 'o'},     {"seconds", 1, 0, 's'}, {"procs", 1, 0, 'p'},  {"threads", 1, 0, 't'},
         {"folders", 1, 0, 'f'}, {"sizes", 1, 0, 'z'},   {"rounds", 1, 0, 'r'}, {"minutes", 1, 0, 'm'},
-        {"uri", 1, 0, 'u'},     {"soak", 0, 0, 'k'},    {0, 0, 0, 0},
+        {"pool", 1, 0, 'w'},    {"uri", 1, 0, 'u'},     {"soak", 0, 0, 'k'},   {0, 0, 0, 0},
     };
-    uint32_t *const numbers[] = {['o'] = &o.operations, ['s'] = &o.seconds, ['p'] = &o.procs,  ['t'] = &o.threads,
-                                 ['f'] = &o.folders,    ['z'] = &o.sizes,   ['r'] = &o.rounds, ['m'] = &o.minutes};
+    uint32_t *const numbers[] = {
+        ['o'] = &o.operations, ['s'] = &o.seconds, ['p'] = &o.procs,   ['t'] = &o.threads, ['f'] = &o.folders,
+        ['z'] = &o.sizes,      ['r'] = &o.rounds,  ['m'] = &o.minutes, ['w'] = &o.pool};
     o.uri = getenv("MEMO_TEST_URI");
     for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         if (c == 'u') {

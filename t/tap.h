@@ -36,6 +36,7 @@ struct tap_state {
     bool seeded;
     uint64_t seed;
     unsigned wedge_seconds;
+    void (*on_wedge)(void); /* says what is to be said about a wedge, in the process that prints */
 };
 
 __attribute__((weak)) struct tap_state tap_state = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -222,12 +223,22 @@ __attribute__((unused)) static inline uint64_t tap_seed(void)
     return seed;
 }
 
-/* Async-signal-safe: write and _exit alone. */
+/* Async-signal-safe, write and _exit alone, but for on_wedge; should that hang, the next alarm ends the process. */
 static inline void tap_wedged(int signal_number)
 {
     (void)signal_number;
-    static const char text[] = "# wedged: the time set by tap_timeout() is over\nBail out! wedged\n";
+    static const char text[] = "# wedged: the time set by tap_timeout() is over\n", bail[] = "Bail out! wedged\n";
     ssize_t ignored = write(tap_prints() ? 1 : 2, text, sizeof text - 1);
+    if (tap_prints() && tap_state.on_wedge != NULL) {
+        sigset_t alarms;
+        signal(SIGALRM, SIG_DFL);
+        sigemptyset(&alarms);
+        sigaddset(&alarms, SIGALRM);
+        sigprocmask(SIG_UNBLOCK, &alarms, NULL);
+        alarm(20);
+        tap_state.on_wedge();
+    }
+    ignored = write(tap_prints() ? 1 : 2, bail, sizeof bail - 1);
     (void)ignored;
     _exit(255);
 }
