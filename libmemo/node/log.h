@@ -17,7 +17,7 @@
 
 #include "libmemo/node/node.h"
 
-enum { LOG_U64 = 0, LOG_U32 = 1, LOG_CLAIM = 2, LOG_HOW = 7 };
+enum { LOG_U64 = 0, LOG_U32 = 1, LOG_CLAIM = 2, LOG_HOW = 3 };
 
 static inline log_entry_t *log_entry(const self_t *s, body_t *b, uint32_t i)
 {

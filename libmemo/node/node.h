@@ -56,7 +56,7 @@ typedef struct lock {
 #define HEAP_LARGE_SLOTS 4
 
 typedef struct log_entry {
-    uint64_t where; /* offset of what was stored to; the low three bits say how it is undone (log.h) */
+    uint64_t where; /* offset of what was stored to; the low two bits say how it is undone (log.h) */
     uint64_t old;
 } log_entry_t;
 
