@@ -162,6 +162,7 @@ static bool body_make(self_t *s)
     s->body = &root->boot;
     s->from_reserve = true;
     lock_take(s, &root->boot_lock);
+    heap_free(s, &root->boot.scratch[0]); /* of one who died here */
     if (heap_alloc(s, sizeof(body_t), &root->boot.scratch[0]) == MEMO_OK) {
         log_commit(s);
         at = root->boot.scratch[0];

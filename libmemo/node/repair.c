@@ -140,6 +140,7 @@ void repair_release(self_t *s, uint32_t index)
     boot.body = &root->boot;
     boot.logged = 0;
     lock_take(&boot, &root->boot_lock);
+    heap_free(&boot, &root->boot.scratch[0]); /* of one who died here */
     if (party_body(s, p) != NULL) {
         counts_add(&root->counts, &party_body(s, p)->counts);
         log_u64(&boot, &root->boot.scratch[0], atomic_load(&p->body));
