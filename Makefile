@@ -47,6 +47,10 @@ EXAMPLES = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard examples/*.c)))
 TESTS = $(patsubst %.c,$(BUILD)/%.t,$(sort $(wildcard t/*.c)))
 SHELL_TESTS = $(sort $(wildcard t/*.sh))
 MAN_PAGES = $(sort $(wildcard libmemo/man/*.[1-9]))
+# Every call of a page is a page too, by a line that names the real one.
+page_calls = $(shell sed -n 's/^\.Nm \(memo_[a-z_]*\).*/\1/p' libmemo/man/$(1).3)
+MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
+    $(patsubst %,$(page)/%,$(filter-out $(page),$(call page_calls,$(page)))))
 
 .PHONY: all lib check check-asan check-tsan check-models soak bench demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
@@ -207,12 +211,14 @@ install: lib $(COMMANDS) $(BUILD)/install/libmemo.a
 	$(if $(COMMANDS),install -m 755 $(COMMANDS) '$(BIN)')
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) \
 	    '$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))' &&) true
+	@for pair in $(MAN_CALLS); do echo ".so man3/$${pair%/*}.3" > '$(MAN)/man3'/"$${pair#*/}.3" || exit 1; done
 	$(LDCONFIG)
 
 uninstall:
 	rm -f '$(INCLUDE)/memo.h' '$(LIB)/libmemo.a' '$(LIB)/libmemo.so.$(VERSION)' '$(LIB)/$(SONAME)' \
 	    '$(LIB)/libmemo.so' '$(LIB)/pkgconfig/memo.pc' '$(BIN)/memo' \
-	    $(foreach page,$(MAN_PAGES),'$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
+	    $(foreach page,$(MAN_PAGES),'$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))') \
+	    $(foreach pair,$(MAN_CALLS),'$(MAN)/man3/$(notdir $(pair)).3')
 	$(LDCONFIG)
 
 # ---- keeping -----------------------------------------------------------------------------------------------

@@ -46,7 +46,10 @@ for page in libmemo/man/*.[1-9]; do
     [ -e "$page" ] || continue
     [ -e "$prefix/share/man/man${page##*.}/${page##*/}" ] || missing="$missing ${page##*/}"
 done
-attempt 'header, libraries, pkg-config file, command and man pages are there' test -z "$missing"
+for call in $(sed -n 's/^MEMO_API.*[ *]\(memo_[a-z0-9_]*\)(.*/\1/p' libmemo/memo.h); do
+    [ -e "$prefix/share/man/man3/$call.3" ] || missing="$missing $call.3"
+done
+attempt 'header, libraries, pkg-config file, command and a man page for each call are there' test -z "$missing"
 [ -z "$missing" ] || echo "# missing:$missing"
 
 # The program has names of its own that the library uses inside.
