@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct taking {
     memo_select_t select;
     uint64_t limit; /* how many memos; 0: as many as come */
     int terminator; /* a byte after each memo, or -1 */
+    bool terminal;  /* people read it: each memo ends its line */
     bool which;     /* the folder's name in a line before each memo */
     bool json;
 } taking_t;
@@ -45,6 +47,12 @@ static void write_json(const taking_t *taking, memo_t *m, size_t which)
     fputs("}\n", stdout);
 }
 
+static bool ends_its_line(memo_t *m)
+{
+    size_t size = memo_size(m);
+    return size > 0 && ((const char *)memo_data(m))[size - 1] == '\n';
+}
+
 static void write_plain(const taking_t *taking, memo_t *m, size_t which)
 {
     if (taking->which) {
@@ -55,6 +63,8 @@ static void write_plain(const taking_t *taking, memo_t *m, size_t which)
     fwrite(memo_data(m), 1, memo_size(m), stdout);
     if (taking->terminator >= 0) {
         putchar(taking->terminator);
+    } else if (taking->terminal && !ends_its_line(m)) {
+        putchar('\n');
     }
 }
 
@@ -151,7 +161,7 @@ static void choose_options(const int *wanted, struct option chosen[])
 static int run_take(const command_t *command, int argc, char **argv, memo_what_t what, memo_when_empty_t when_empty,
                     const char *letters, const int *wanted)
 {
-    taking_t taking = {.select = MEMO_SELECT_INIT, .limit = 1, .terminator = -1};
+    taking_t taking = {.select = MEMO_SELECT_INIT, .limit = 1, .terminator = -1, .terminal = isatty(STDOUT_FILENO)};
     taking.select.what = what;
     taking.select.when_empty = when_empty;
     struct option options[sizeof take_options / sizeof take_options[0]];
