@@ -10,9 +10,9 @@ int main(int argc, char *argv[])
     memo_t *m = NULL;
     int result = memo_open(&space, NULL); /* $MEMO_SPACE, or the default space */
     if (result == MEMO_OK && argc > 1)
-        result = memo_write(space, &greetings, argv[1], strlen(argv[1]) + 1);
+        result = memo_write(space, &greetings, argv[1], strlen(argv[1]));
     else if (result == MEMO_OK && (result = memo_get(space, &greetings, &m)) == MEMO_OK)
-        puts(memo_data(m));
+        printf("%.*s\n", (int)memo_size(m), (char *)memo_data(m));
     if (result != MEMO_OK)
         fprintf(stderr, "hello: %s\n", memo_errmsg());
     memo_free(m);
