@@ -1,12 +1,13 @@
 /*
  * kill.c - processes are killed in the middle of whatever they do, and the others go on as if nothing had happened.
  *
- *   kill.t [URI] [--kills N] [--kind 0..4] [--survivors S]
+ *   kill.t [URI] [--kills N] [--kind 0..5] [--survivors S]
  *
  * N kills of each kind on each backend (default 60), in batches with a history each: victims that wait in an alt,
  * that hold memos, that put and get as fast as they can, that do anything at random, that are just opening the
  * space. Survivors put and take all the time. After each kill every survivor must finish operations; at the end of
- * a batch the checker accounts for every memo, and the space is what it was before.
+ * a batch the checker accounts for every memo, and the space is what it was before. Last, workers of a pool: whose
+ * place another takes; all of the work is done, and all who are left learn it.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -14,13 +15,15 @@
 #include <sys/wait.h>
 
 #include "t/lib/actor.h"
+#include "t/lib/team.h"
+#include "t/lib/wedge.h"
 #include "t/tap.h"
 
-enum kind { WAITING, HOLDING, TIGHT, ANYTHING, OPENING, KINDS };
-enum { FOLDERS = 12, SURVIVORS = 8, BATCH = 60, RECORDS = 1500000 };
+enum kind { WAITING, HOLDING, TIGHT, ANYTHING, OPENING, POOLING, KINDS };
+enum { WORKERS = 6, FOLDERS = 12, SURVIVORS = 8, BATCH = 60, RECORDS = 1500000 };
 
 static const char *const kind_names[KINDS] = {"waiting in alt", "holding memos", "putting and getting",
-                                              "doing anything", "opening"};
+                                              "doing anything", "opening",       "of a pool"};
 
 static uint32_t kills = 60, survivors = 2, only_kind = KINDS;
 
@@ -36,6 +39,7 @@ typedef struct batch {
     enum kind kind;
     bool drop;
     uint64_t seed;
+    const char *uri;
     memo_space_t *space;
     actor_t parent;
     pid_t survivors[SURVIVORS];
@@ -257,22 +261,46 @@ static bool warm_up(actor_t *a)
     return actor_drain(a);
 }
 
+/* Who closes takes along what could not be given back before, because somebody was reading it. */
+static void open_and_close(const char *uri)
+{
+    memo_space_t *space;
+    if (memo_open(&space, uri) == MEMO_OK) {
+        memo_close(space);
+    }
+}
+
 /* The dead are found by those who live: within 2 seconds there are no more clients than before. */
-static memo_stat_t after_the_dead(batch_t *b, uint64_t clients)
+static void after_the_dead(batch_t *b, uint64_t clients)
 {
     uint64_t end = history_now() + 2000000000u;
     memo_stat_t now = stat_of(b->space);
     while (now.clients > clients && history_now() < end) {
-        actor_take_plain(&b->parent, 0, 1000000);
+        sleep_ns(1000000);
         now = stat_of(b->space);
     }
-    return now;
 }
 
 static void say(const char *sentence, void *arg)
 {
     (void)arg;
     tap_diag("%s", sentence);
+}
+
+/* The space is what it was before. */
+static memo_stat_t check_space(batch_t *b, const memo_stat_t *before)
+{
+    after_the_dead(b, before->clients);
+    open_and_close(b->uri);
+    memo_stat_t now = stat_of(b->space);
+    tap_is_int((long long)now.clients, (long long)before->clients, "clients are as many as before");
+    tap_is_int((long long)now.receivers, (long long)before->receivers, "receivers are as many as before");
+    bool empty = now.memos == 0 && now.folders == 0 && now.waiters == 0;
+    if (!tap_ok(empty, "the drained space holds no memo, folder or waiter")) {
+        tap_diag("memos %" PRIu64 ", folders %" PRIu64 ", waiters %" PRIu64, now.memos, now.folders, now.waiters);
+    }
+    tap_is_int((long long)now.used, (long long)before->used, "as much memory is in use as before");
+    return now;
 }
 
 static void check_batch(batch_t *b, const memo_stat_t *before)
@@ -286,14 +314,7 @@ static void check_batch(batch_t *b, const memo_stat_t *before)
     if (!tap_ok(right, "nothing was lost, doubled or out of order")) {
         tap_diag("that batch's seed was %" PRIu64, b->seed);
     }
-    memo_stat_t now = stat_of(b->space);
-    tap_is_int((long long)now.clients, (long long)before->clients, "clients are as many as before");
-    tap_is_int((long long)now.receivers, (long long)before->receivers, "receivers are as many as before");
-    bool empty = now.memos == 0 && now.folders == 0 && now.waiters == 0;
-    if (!tap_ok(empty, "the drained space holds no memo, folder or waiter")) {
-        tap_diag("memos %" PRIu64 ", folders %" PRIu64 ", waiters %" PRIu64, now.memos, now.folders, now.waiters);
-    }
-    tap_is_int((long long)now.used, (long long)before->used, "as much memory is in use as before");
+    memo_stat_t now = check_space(b, before);
     if (b->kind != OPENING) {
         tap_is_int((long long)(now.deaths - before->deaths), b->killed, "every death was noticed");
     }
@@ -325,13 +346,14 @@ static void play(batch_t *b, uint32_t most)
 /* Up to `most` kills; how many it were. */
 static uint32_t one_batch(const char *uri, enum kind kind, bool drop, uint32_t most, uint64_t seed)
 {
-    batch_t b = {.kind = kind, .drop = drop, .seed = seed};
+    batch_t b = {.kind = kind, .drop = drop, .seed = seed, .uri = uri};
     b.shared = mmap(NULL, sizeof *b.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     b.h = history_new(RECORDS, RECORDS, most + SURVIVORS + 2, FOLDERS);
     if (b.shared == MAP_FAILED || b.h == NULL) {
         tap_bail("no memory for a history");
     }
     tap_timeout(120);
+    wedge_watch(uri, b.h, seed);
     actor_world(&b.shared->world, uri, FOLDERS, 100000);
     b.shared->world.common = FOLDERS; /* nobody could shuttle alone */
     memset(b.shared->world.limits, 0, sizeof b.shared->world.limits);
@@ -344,21 +366,89 @@ static uint32_t one_batch(const char *uri, enum kind kind, bool drop, uint32_t m
     } else {
         tap_diag("%s", memo_errmsg());
     }
+    wedge_watch(uri, NULL, seed);
     history_delete(b.h);
     munmap(b.shared, sizeof *b.shared);
     return b.killed;
+}
+
+/* ---- the pool -------------------------------------------------------------------------------------------- */
+
+/* One worker, at an instant of its work, or before it or after it. Whether it was there. */
+static bool kill_worker(team_t *team, actor_t *chance)
+{
+    uint32_t number = actor_below(chance, WORKERS);
+    int status;
+    sleep_ns(actor_below(chance, 3000000));
+    kill(team->pids[number], SIGKILL);
+    waitpid(team->pids[number], &status, 0);
+    team_start_one(team, number);
+    return WIFSIGNALED(status);
+}
+
+/* One job, done by workers that are killed all the time. How many were. */
+static uint32_t one_job(const char *uri, memo_space_t *space, uint32_t most, actor_t *chance)
+{
+    team_t team;
+    uint32_t killed = 0;
+    if (!team_begin(&team, uri, WORKERS, chance->random, NULL)) {
+        tap_bail("no pool");
+    }
+    team.pool->mortal = true;
+    atomic_store(&team.pool->ended, true); /* it is the only job */
+    if (!pool_root(team.pool, space)) {
+        tap_bail("no first node");
+    }
+    team_start(&team);
+    while (killed < most && !pool_done(team.pool)) {
+        killed += kill_worker(&team, chance);
+    }
+    bool right = team_end(&team);
+    uint32_t left = pool_clear(space);
+    tap_ok(right && pool_done(team.pool) && left == 0, "after %" PRIu32 " kills the job was done, and known to be",
+           killed);
+    if (left > 0) {
+        tap_diag("%" PRIu32 " memos were left", left);
+    }
+    pool_delete(team.pool);
+    return killed;
+}
+
+static uint32_t pool_batch(const char *uri, uint32_t most, uint64_t seed)
+{
+    actor_t chance = {.random = seed}; /* of which nothing but its dice is used */
+    memo_space_t *space;
+    uint32_t killed = 0;
+    tap_timeout(120);
+    wedge_watch(uri, NULL, seed);
+    tap_diag("%s: victims %s; seed %" PRIu64, uri, kind_names[POOLING], seed);
+    if (memo_open(&space, uri) != MEMO_OK) {
+        tap_bail("%s", memo_errmsg());
+    }
+    pool_clear(space);
+    memo_stat_t before = stat_of(space);
+    for (uint32_t jobs = 0; killed < most && jobs < most; jobs++) {
+        killed += one_job(uri, space, most - killed, &chance);
+    }
+    batch_t b = {.uri = uri, .space = space};
+    check_space(&b, &before);
+    memo_close(space);
+    return killed;
 }
 
 static uint32_t run(const char *uri, bool drop)
 {
     uint32_t killed = 0, seeds = 0;
     for (enum kind kind = 0; kind < KINDS; kind++) {
-        if (only_kind != KINDS && kind != only_kind) {
+        /* A job of which parts are dropped is never done. */
+        if ((only_kind != KINDS && kind != only_kind) || (drop && kind == POOLING)) {
             continue;
         }
         uint32_t left = drop ? kills / 3 : kills;
         while (left > 0) {
-            uint32_t n = one_batch(uri, kind, drop, left < BATCH ? left : BATCH, tap_seed() + seeds++);
+            uint32_t most = left < BATCH ? left : BATCH;
+            uint64_t seed = tap_seed() + seeds++;
+            uint32_t n = kind == POOLING ? pool_batch(uri, most, seed) : one_batch(uri, kind, drop, most, seed);
             killed += n;
             left = n == 0 ? 0 : left - n;
         }
@@ -399,7 +489,7 @@ int main(int argc, char **argv)
             uri = optarg;
             break;
         default:
-            tap_bail("usage: kill.t [URI] [--kills N] [--kind 0..4] [--survivors S]");
+            tap_bail("usage: kill.t [URI] [--kills N] [--kind 0..5] [--survivors S]");
         }
     }
     uri = optind < argc ? argv[optind] : uri;

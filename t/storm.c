@@ -268,10 +268,11 @@ static void check_space(memo_space_t *space, const memo_stat_t *before, size_t l
     }
 }
 
-/* The threads of one handle keep what they have until it is closed. */
+/* The threads of one handle keep what they have until it is closed. And who closes takes along what others could
+ * not give back when they closed, because somebody was reading it. */
 static bool renew(round_t *round, actor_t *parent)
 {
-    bool right = !threads_for_processes() || actor_reopen(parent);
+    bool right = actor_reopen(parent);
     round->space = parent->space;
     return right;
 }

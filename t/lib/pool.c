@@ -205,6 +205,39 @@ bool pool_root(pool_t *p, memo_space_t *space)
     return put_node(&w, &w.folders[0], 0);
 }
 
+bool pool_done(const pool_t *p)
+{
+    for (uint32_t i = 0; i < POOL_NODES; i++) {
+        if (atomic_load(&p->grown[i]) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint32_t take_all(memo_space_t *space, const memo_folder_t folders[])
+{
+    uint32_t taken = 0;
+    for (uint32_t f = 0; f < POOL_FOLDERS; f++) {
+        for (memo_t *m; memo_get_skip(space, &folders[f], &m) == MEMO_OK; taken++) {
+            memo_free(m);
+        }
+    }
+    return taken;
+}
+
+uint32_t pool_clear(memo_space_t *space)
+{
+    memo_folder_t folders[POOL_FOLDERS];
+    name_folders(folders);
+    uint32_t taken = take_all(space, folders);
+    for (uint32_t f = 0; f < POOL_FOLDERS; f++) {
+        memo_write(space, &folders[f], "", 0);
+    }
+    take_all(space, folders);
+    return taken;
+}
+
 /* ---- doing nodes ----------------------------------------------------------------------------------------- */
 
 /* In which job: only a worker that is not waiting can have put it, so that no other can have begun. */
@@ -222,7 +255,7 @@ static bool do_node(worker_t *w, memo_t *m)
     if (grown != job && (!p->mortal || grown != job + 1)) {
         wrong(w, "node %" PRIu32 " of job %" PRIu32 " came in job %" PRIu32, node, grown, job);
     }
-    if (below(w, 64) == 0) {
+    if (below(w, p->mortal ? 8 : 64) == 0) {
         rest(below(w, 200000));
     }
     if (grown == job) {
@@ -318,7 +351,7 @@ static bool next_job(worker_t *w)
     if (!ended) {
         w->quiets++;
     }
-    if (done < (ended ? 1 : w->quiets) * POOL_NODES) {
+    if (p->mortal ? !pool_done(p) : done < (ended ? 1 : w->quiets) * POOL_NODES) {
         wrong(w, "quiet, with %" PRIu64 " nodes done", done);
     }
     if (ended || w->number != 0) {
@@ -340,7 +373,7 @@ static void join_pool(worker_t *w)
 {
     memo_t *m;
     if (wait_for_node(w, true, &m) == MEMO_OK) {
-        wrong(w, "a node before the first job");
+        do_node(w, m);
     }
     atomic_fetch_add(&w->pool->joined, 1);
 }

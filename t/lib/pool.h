@@ -46,6 +46,12 @@ int pool_lead(const pool_t *p, memo_space_t **leader);
 /* The first node of the next job. */
 bool pool_root(pool_t *p, memo_space_t *space);
 
+/* Whether every node of the first job is done: what a worker that was killed did is counted nowhere else. */
+bool pool_done(const pool_t *p);
+
+/* Empties the folders, of delayed puts too, whose trigger the killed did not put. How many memos were there. */
+uint32_t pool_clear(memo_space_t *space);
+
 /*
  * A worker's whole life, in a process of its own, or, with a handle, as one of its threads; 0 when all was right.
  * Worker 0 puts the jobs one after the other, unless `ended` was set in advance: the job is somebody else's then.
