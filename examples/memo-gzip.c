@@ -36,8 +36,7 @@ typedef struct job {
     uint32_t chunk_room, room;
     uint32_t dictionary_size, chunk_size, compressed_size;
     uint32_t crc;
-    uint32_t came_back_before,
-        came_back; /* from the dead: this memo, before this trip, and when the chunk was done */
+    uint32_t came_back; /* from the dead, how often, before the chunk was done */
     int32_t level;
     bool last, failed;
 } job_t;
@@ -343,7 +342,6 @@ static void issue_job(run_t *run, memo_t *m)
                    .chunk_room = room,
                    .room = compressed_bound(room),
                    .dictionary_size = run->tail_size,
-                   .came_back_before = memo_redeliveries(m),
                    .level = run->options.level};
     memcpy(job_dictionary(job), run->tail, run->tail_size);
     job->chunk_size = read_all(run, job_chunk(job), room);
@@ -371,7 +369,7 @@ static void write_result(run_t *run)
     write_all(run, job_compressed(job), job->compressed_size);
     run->crc = crc32_combine(run->crc, job->crc, job->chunk_size);
     run->bytes_done += job->chunk_size;
-    run->redone += job->came_back - job->came_back_before;
+    run->redone += job->came_back;
     run->written++;
     run->spare[run->spares++] = m;
 }
