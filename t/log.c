@@ -18,6 +18,9 @@ static self_t *me;
 static uint64_t random_state;
 static long steps_each = STEPS; /* of an operation, in all: each costs a signal */
 
+static _Atomic uint32_t *shared_index; /* a party's index + 1, when it is ready; in the region */
+static _Atomic uint32_t *corpse_index; /* likewise of one that is dead */
+
 typedef struct step {
     const char *name;
     bench_victim_t victim;
@@ -163,6 +166,23 @@ static void end_thread(node_t *n, void *arg)
     pthread_exit(NULL);
 }
 
+/* A repairer who came before the one who is dead: so he is repaired before him. */
+static void wait_for_corpse(node_t *n, void *arg)
+{
+    enter(n, arg);
+    atomic_store(shared_index, UINT32_MAX);
+    while (atomic_load(corpse_index) == 0)
+        usleep(100);
+}
+
+static void take_back(node_t *n, void *arg)
+{
+    struct memo *m;
+
+    (void)arg;
+    slot_take_back(bench_enter(n), atomic_load(corpse_index) - 1, &m);
+}
+
 static void repair(node_t *n, void *arg)
 {
     (void)arg;
@@ -170,8 +190,6 @@ static void repair(node_t *n, void *arg)
 }
 
 /* ---- what the survivor does ------------------------------------------------------------------------------ */
-
-static _Atomic uint32_t *shared_index; /* the victim's party index + 1 */
 
 static void arm_me(void)
 {
@@ -200,6 +218,36 @@ static void collect_and_drop(void)
     }
 }
 
+/* Somebody who died with memos in his hand and one on its way to him, and is not repaired yet. */
+static void leave_a_corpse(void)
+{
+    pid_t child;
+    uint32_t index;
+    int status;
+    self_t *s = bench_enter(&node);
+
+    atomic_store(shared_index, 0);
+    child = tap_fork();
+    if (child == 0) {
+        node_t n;
+        self_t *own;
+        bench_open(&n, BENCH_BYTES);
+        own = bench_enter(&n);
+        hold_some(&n, NULL);
+        bench_arm(own);
+        atomic_store(shared_index, own->index + 1);
+        pause();
+        _exit(1);
+    }
+    while ((index = atomic_load(shared_index)) == 0)
+        usleep(50);
+    bench_serve(s, index - 1, bench_take(s));
+    node_leave(s);
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    atomic_store(corpse_index, index);
+}
+
 static pthread_t server;
 
 /* Serves the victim when it waits. */
@@ -221,36 +269,24 @@ static void start_serving(void)
     pthread_create(&server, NULL, serve_victim, NULL);
 }
 
+static void *make_corpse(void *arg)
+{
+    while (atomic_load(shared_index) == 0)
+        usleep(100);
+    leave_a_corpse();
+    return arg;
+}
+
+static void start_dying(void)
+{
+    atomic_store(shared_index, 0);
+    atomic_store(corpse_index, 0);
+    pthread_create(&server, NULL, make_corpse, NULL);
+}
+
 static void end_serving(void)
 {
     pthread_join(server, NULL);
-}
-
-/* Somebody who died with memos in his hand and one on its way to him, and is not repaired yet. */
-static void leave_a_corpse(void)
-{
-    pid_t child;
-    uint32_t index;
-    int status;
-
-    atomic_store(shared_index, 0);
-    child = tap_fork();
-    if (child == 0) {
-        node_t n;
-        self_t *s;
-        bench_open(&n, BENCH_BYTES);
-        s = bench_enter(&n);
-        hold_some(&n, NULL);
-        bench_arm(s);
-        atomic_store(shared_index, s->index + 1);
-        pause();
-        _exit(1);
-    }
-    while ((index = atomic_load(shared_index)) == 0)
-        usleep(50);
-    bench_serve(me, index - 1, bench_take(me));
-    kill(child, SIGKILL);
-    waitpid(child, &status, 0);
 }
 
 /* ---- all together ---------------------------------------------------------------------------------------- */
@@ -317,7 +353,7 @@ static void try_step(const step_t *step)
     tap_ok(good, "%s: killed after any instruction", step->name);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static uint64_t small = 40, middle = 1700, large = 9000;
     unsigned i;
@@ -328,7 +364,8 @@ int main(void)
         steps_each = strtol(getenv("MEMO_STEPS"), NULL, 0);
     bench_open(&node, BENCH_BYTES);
     me = bench_enter(&node);
-    shared_index = &bench_root(me)->left_pending;
+    shared_index = &bench_root(me)->index[0];
+    corpse_index = &bench_root(me)->index[1];
     for (i = 0; i < STORED; i++)
         bench_put(me, bench_memo(me, 100 + 1000 * i, (100 + i) % 64));
     {
@@ -348,10 +385,12 @@ int main(void)
             {"opening", {NULL, open_node, NULL, true}, NULL, NULL},
             {"closing", {hold_some, close_node, NULL, false}, NULL, NULL},
             {"the end of a thread", {enter_and_load, end_thread, NULL, false}, NULL, NULL},
+            {"taking back", {wait_for_corpse, take_back, NULL, false}, start_dying, end_serving},
             {"repairing", {enter, repair, NULL, false}, leave_a_corpse, NULL},
         };
         for (i = 0; i < sizeof steps / sizeof steps[0]; i++)
-            try_step(&steps[i]);
+            if (argc < 2 || strcmp(argv[1], steps[i].name) == 0)
+                try_step(&steps[i]);
     }
     bench_close(&node);
     return tap_done();

@@ -181,10 +181,12 @@ static bool take_out(self_t *s, section_t *section, slot_t *slot, uint32_t index
     if ((atomic_load(&slot->words) >> w & 1) == 0 || (atomic_load(&slot->execution[w]) & bit) == 0)
         return false;
     *m = NULL;
-    if (atomic_load(&slot->kind) == SLOT_MEMO) {
+    if (atomic_load(&slot->kind) == SLOT_MEMO && atomic_load(&slot->memo) != 0) {
         struct memo *memo = node_at(s, atomic_load(&slot->memo));
-        /* With a holder it had been accepted, by the dead or by a repairer that died: it is in his hand. */
+        /* With a holder it had been accepted by the dead: it is in his hand. */
         if (atomic_load(&memo->holder) == 0) {
+            /* If we die before the bit is cleared, what we have taken may be anywhere when it is looked at again. */
+            log_a64(s, &slot->memo, 0);
             hand_take(s, memo);
             log_commit(s);
             hand_done(s);

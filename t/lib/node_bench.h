@@ -32,6 +32,7 @@ typedef struct bench_root {
     lock_t spare; /* for tests of locks */
     uint64_t spare_value, spare_other;
     _Atomic uint32_t left_pending; /* parties that went with a request that can still be claimed */
+    _Atomic uint32_t index[2];     /* for whoever needs words that all see */
     _Atomic uint64_t request[BENCH_PARTIES];
 } bench_root_t;
 
