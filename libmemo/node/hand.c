@@ -82,6 +82,7 @@ void hand_take(self_t *s, struct memo *m)
 
     if (place_find(s, &place)) {
         atomic_store_explicit(&s->body->hand[place], node_offset(s, m), memory_order_relaxed);
+        s->places |= UINT32_C(1) << place;
         m->place = (uint16_t)place;
     } else
         list_take(s, m);
@@ -159,6 +160,18 @@ void hand_free_end(self_t *s)
     s->trim = 0;
 }
 
+bool hand_busy(const body_t *b)
+{
+    uint32_t i;
+
+    for (i = 0; i < HAND_SLOTS; i++)
+        if (atomic_load_explicit(&b->hand[i], memory_order_acquire) != 0)
+            return true;
+    /* In this order: the list is emptied under the lock, and the lock freed last. */
+    return __atomic_load_n(&b->hand_list, __ATOMIC_ACQUIRE) != 0 ||
+           atomic_load_explicit(&b->hand_lock.owner, memory_order_acquire) != 0;
+}
+
 struct memo *hand_first(self_t *s, body_t *b, party_id_t holder)
 {
     uint32_t i;
@@ -168,7 +181,6 @@ struct memo *hand_first(self_t *s, body_t *b, party_id_t holder)
         struct memo *m = at != 0 ? node_at(s, at) : NULL;
         if (m != NULL && atomic_load_explicit(&m->holder, memory_order_relaxed) == holder && m->place == i)
             return m;
-        atomic_store_explicit(&b->hand[i], 0, memory_order_relaxed);
     }
     return b->hand_list != 0 ? node_at(s, b->hand_list) : NULL;
 }

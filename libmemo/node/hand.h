@@ -3,7 +3,7 @@
  *
  * What makes a memo held is its `holder` word: it names the party. Where its holder finds it is only a hint: a place
  * in the hand counts if the memo's holder and place agree, so the place is written before the mutation and cleared
- * after it, unlogged. Only when the places are all taken, memos hang in a list, under the hand's lock.
+ * after it, unlogged, by who gives the memo away: nobody else clears it, for he might do so late. Only when the places are all taken, memos hang in a list, under the hand's lock.
  *
  * Any thread of a client may give away what any party of the client holds; only the party itself takes.
  */
@@ -49,6 +49,7 @@ void hand_give(self_t *s, struct memo *m);
 
 static inline void hand_done(self_t *s)
 {
+    s->places = 0;
     if (s->given != NULL) {
         atomic_store_explicit(s->given, 0, memory_order_release);
         s->given = NULL;
@@ -62,9 +63,17 @@ static inline void hand_done(self_t *s)
 /* After log_abort: nothing came into the hand, or left it. */
 static inline void hand_abort(self_t *s)
 {
+    for (; s->places != 0; s->places &= s->places - 1)
+        atomic_store_explicit(&s->body->hand[__builtin_ctz(s->places)], 0, memory_order_relaxed);
     s->given = NULL;
     hand_done(s);
 }
+
+/*
+ * Whether there is anything in a hand of the calling process, or somebody who gave away what was there has yet to do
+ * hand_done: then its body must stay.
+ */
+bool hand_busy(const body_t *b);
 
 /* Whether the handle holds the memo at that offset; no offset makes it read outside the region. */
 bool hand_held(const node_t *n, offset_t at);

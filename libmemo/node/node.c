@@ -70,7 +70,7 @@ static void self_retire(node_t *n, self_t *s)
 {
     atomic_fetch_and(&s->party->flags, ~(uint32_t)PARTY_QUIET);
     pthread_mutex_lock(&n->mutex);
-    if (hand_first(s, s->body, s->id) != NULL || atomic_load(&n->closing)) {
+    if (hand_busy(s->body) || atomic_load(&n->closing)) {
         s->next_idle = n->idle;
         n->idle = s;
     } else {

@@ -49,7 +49,7 @@ typedef struct lock {
 
 /* ---- parties --------------------------------------------------------------------------------------------- */
 
-#define HAND_SLOTS 28     /* held memos that need no list */
+#define HAND_SLOTS 28     /* held memos that need no list; at most 32: self_t.places */
 #define SCRATCH_SLOTS 4   /* blocks between the heap and the structure they are for */
 #define LOG_ENTRIES 96    /* stores of one mutation; larger ones reserve more (log.h) */
 #define HEAP_CLASSES 24
@@ -195,6 +195,7 @@ typedef struct self {
     uint32_t index;
     uint32_t logged;    /* entries of the log in use */
     uint32_t free_hand; /* where to look first for a free place in the hand */
+    uint32_t places;            /* a bit per place of the own hand that the mutation took */
     _Atomic(offset_t) *given;   /* the place in a hand to clear once the mutation is committed */
     lock_t *hand_locked;        /* the hand list's lock that the mutation took */
     uint32_t to_wake[16];       /* receivers that slept when a message was posted to them */
