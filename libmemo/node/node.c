@@ -129,14 +129,26 @@ static void thread_setup(void)
 
 /* ---- parties --------------------------------------------------------------------------------------------- */
 
+/* Before an index may be taken: what is beyond is never looked at. */
+static void count_used(_Atomic uint32_t *used, uint32_t i)
+{
+    uint32_t now = atomic_load(used);
+
+    while (now <= i && !atomic_compare_exchange_weak(used, &now, i + 1))
+        ;
+}
+
 static bool party_claim(node_t *n, self_t *s)
 {
-    uint32_t i, none, used;
+    uint32_t i, none;
 
     for (i = 0; i < NODE_PARTIES; i++) {
         party_t *p = &n->root->parties[i];
         none = 0;
-        if (atomic_load(&p->client) != 0 || !atomic_compare_exchange_strong(&p->client, &none, n->client + 1))
+        if (atomic_load(&p->client) != 0)
+            continue;
+        count_used(&n->root->parties_used, i);
+        if (!atomic_compare_exchange_strong(&p->client, &none, n->client + 1))
             continue;
         p->generation = p->generation < 4 ? 4 : p->generation + 1;
         if (p->generation >> (32 - NODE_PARTY_BITS) != 0)
@@ -145,15 +157,12 @@ static bool party_claim(node_t *n, self_t *s)
         s->index = i;
         s->id = p->generation << NODE_PARTY_BITS | i;
         atomic_store(&p->id, s->id);
-        used = atomic_load(&n->root->parties_used);
-        while (used <= i && !atomic_compare_exchange_weak(&n->root->parties_used, &used, i + 1))
-            ;
         return true;
     }
     return false;
 }
 
-/* The party's body, allocated with the boot body's log. */
+/* The party's body, allocated with the boot body's log; without it the party is given back. */
 static bool body_make(self_t *s)
 {
     node_root_t *root = s->root;
@@ -173,8 +182,11 @@ static bool body_make(self_t *s)
     }
     lock_release(&root->boot_lock);
     s->from_reserve = false;
-    if (at == 0)
+    if (at == 0) {
+        atomic_store(&s->party->id, 0);
+        atomic_store(&s->party->client, 0);
         return false;
+    }
     s->body = node_at(s, at);
     s->body->pressure = atomic_load(&root->heap.pressure);
     s->from_reserve = true;
@@ -184,12 +196,6 @@ static bool body_make(self_t *s)
     }
     s->from_reserve = false;
     return true;
-}
-
-static void party_unclaim(self_t *s)
-{
-    atomic_store(&s->party->id, 0);
-    atomic_store(&s->party->client, 0);
 }
 
 static self_t *self_make(node_t *n, int *result)
@@ -213,11 +219,11 @@ static self_t *self_make(node_t *n, int *result)
     if (!party_claim(n, s)) {
         free(s->user);
         free(s);
-        *result = memo_error(MEMO_EFULL, "all %u receivers of the space are taken; fewer threads must use it", NODE_PARTIES);
+        *result = memo_error(MEMO_EFULL, "all %u receivers of the space are taken; fewer threads must use it",
+                             NODE_PARTIES);
         return NULL;
     }
     if (!body_make(s)) {
-        party_unclaim(s);
         free(s->user);
         free(s);
         *result = memo_error(MEMO_EFULL, "the space has no room left for another thread");
@@ -335,7 +341,6 @@ static void client_fill(node_t *n, client_t *c, const node_options_t *o)
 static bool client_claim_one(node_t *n, uint32_t i, const node_options_t *o)
 {
     client_t *c = &n->root->clients[i];
-    uint32_t used;
 
     if (atomic_load(&c->state) != CLIENT_FREE || region_life_take(&n->region, i) != MEMO_OK)
         return false;
@@ -344,10 +349,8 @@ static bool client_claim_one(node_t *n, uint32_t i, const node_options_t *o)
         return false;
     }
     n->client = i;
+    count_used(&n->root->clients_used, i);
     client_fill(n, c, o);
-    used = atomic_load(&n->root->clients_used);
-    while (used <= i && !atomic_compare_exchange_weak(&n->root->clients_used, &used, i + 1))
-        ;
     return true;
 }
 
@@ -377,10 +380,23 @@ static int format(region_t *r, void *arg)
 /* Of everything that two builds must agree on. */
 static uint64_t fingerprint(uint64_t user)
 {
-    const uint64_t layout[] = {sizeof(node_root_t), sizeof(party_t), sizeof(client_t), sizeof(body_t),  sizeof(slot_t),
-                               sizeof(section_t),   NODE_PARTIES,    NODE_CLIENTS,     HEAP_CLASSES,    HEAP_PAGE,
-                               HAND_SLOTS,          LOG_ENTRIES,     offsetof(node_root_t, heap),
-                               offsetof(node_root_t, user), offsetof(body_t, user), sizeof(struct memo), user};
+    const uint64_t layout[] = {sizeof(node_root_t),
+                               sizeof(party_t),
+                               sizeof(client_t),
+                               sizeof(body_t),
+                               sizeof(slot_t),
+                               sizeof(section_t),
+                               NODE_PARTIES,
+                               NODE_CLIENTS,
+                               HEAP_CLASSES,
+                               HEAP_PAGE,
+                               HAND_SLOTS,
+                               LOG_ENTRIES,
+                               offsetof(node_root_t, heap),
+                               offsetof(node_root_t, user),
+                               offsetof(body_t, user),
+                               sizeof(struct memo),
+                               user};
     uint64_t h = UINT64_C(0x9e3779b97f4a7c15);
     size_t i;
 
