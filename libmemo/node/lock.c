@@ -39,30 +39,30 @@ static bool spin(self_t *s, lock_t *lock)
 
 void lock_take_slow(self_t *s, lock_t *lock)
 {
+    bool slept = false;
+
     node_count_one(&s->body->counts.lock_waits);
     if (spin(s, lock))
         return;
-    for (;;) {
+    while (!lock_try(s, lock)) {
         uint32_t owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
 
-        if (owner == 0) {
-            if (lock_try(s, lock))
-                return;
+        if (owner == 0)
             continue;
-        }
         if (repair_void(s, owner) && take_over(s, lock, owner))
-            return;
-        atomic_fetch_add(&lock->waiters, 1);
-        if (lock_try(s, lock)) {
-            atomic_fetch_sub(&lock->waiters, 1);
-            return;
-        }
-        wait_sleep(&lock->owner, owner, LOCK_SLEEP_NS);
-        atomic_fetch_sub(&lock->waiters, 1);
+            break;
+        atomic_store(&lock->waiters, 1);
+        slept = true;
+        if (atomic_load(&lock->owner) == owner)
+            wait_sleep(&lock->owner, owner, LOCK_SLEEP_NS);
     }
+    /* Who slept was rung for alone, and others may sleep on: our release rings for the next. */
+    if (slept)
+        atomic_store_explicit(&lock->waiters, 1, memory_order_relaxed);
 }
 
 void lock_wake(lock_t *lock)
 {
+    atomic_store_explicit(&lock->waiters, 0, memory_order_relaxed);
     wait_wake(&lock->owner, 1);
 }

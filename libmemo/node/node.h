@@ -41,7 +41,10 @@ typedef uint64_t offset_t; /* of something in the region; 0 is none */
  */
 typedef uint32_t party_id_t;
 
-/* A lock: the owner's id, 0 when free. `waiters` only saves system calls: whoever waits, waits with a time limit. */
+/*
+ * A lock: the owner's id, 0 when free. `waiters` (somebody may sleep) only saves system calls: whoever waits, waits with a time
+ * limit. It is a flag, not a count, for a waiter that dies takes nothing back.
+ */
 typedef struct lock {
     _Atomic uint32_t owner;
     _Atomic uint32_t waiters;
