@@ -97,9 +97,9 @@ enum { MEMO_KIND_INVALID = 0, MEMO_KIND_BYTES = 1, MEMO_KIND_ELEMENT = 2 };
  *                               with the same text
  *   mpi-single: mpi-latch: mpi-chain:   over MPI
  *
- * Options: size= (bytes, or with K, M, G; taken when the space is created, and otherwise ignored), on_death=return
- * or drop, anonymous=1. An unknown scheme or option is MEMO_EINVAL. A process may open a space several times;
- * each handle is a client of its own.
+ * Options: size= (bytes, or with K, M, G; 1G if left out; taken when the space is created, and otherwise ignored),
+ * on_death=return or drop, anonymous=1. An unknown scheme or option is MEMO_EINVAL. A process may open a space
+ * several times; each handle is a client of its own.
  *
  * Errors: MEMO_EINVAL, MEMO_ENOMEM, MEMO_EFULL (no room for another client), MEMO_EIO, MEMO_ECORRUPT,
  * MEMO_EVERSION, MEMO_ENOTSUP, MEMO_EBUSY (the name belongs to a space of another scheme). *space is NULL then.
@@ -175,9 +175,10 @@ MEMO_API unsigned memo_redeliveries(const memo_t *m);
 /* ---- putting --------------------------------------------------------------------------------------------- */
 
 /*
- * Puts m into the folder: to a waiting select if there is one, else to the end of the queue. On MEMO_OK m is
- * no longer the caller's; on any error it still is. MEMO_EFULL: the folder's limit is reached, or the space
- * has no room for a folder that did not exist yet. MEMO_EINVAL: a memo of another space or not held.
+ * Puts m into the folder: to a waiting select if there is one, else to the end of the queue. Whoever takes or
+ * copies it sees whatever this thread wrote before, in m and elsewhere. On MEMO_OK m is no longer the caller's; on
+ * any error it still is. MEMO_EFULL: the folder's limit is reached, or the space has no room for a folder that did
+ * not exist yet. MEMO_EINVAL: a memo of another space or not held.
  */
 MEMO_API int memo_put(memo_space_t *space, const memo_folder_t *folder, memo_t *m);
 
@@ -209,7 +210,7 @@ MEMO_API int memo_put_delayed(memo_space_t *space, const memo_folder_t *trigger,
 /* Puts m to the end of the folder it was taken from. A memo that comes from none is MEMO_EINVAL. */
 MEMO_API int memo_replace(memo_t *m);
 
-/* Allocates, copies and puts, all or nothing. */
+/* Allocates, copies and puts, all or nothing. data may be NULL if size is 0. */
 MEMO_API int memo_write(memo_space_t *space, const memo_folder_t *folder, const void *data, size_t size);
 
 /* ---- selecting ------------------------------------------------------------------------------------------- */
@@ -247,8 +248,9 @@ MEMO_API int memo_strict_alt_skip(memo_space_t *space, const memo_folder_t folde
                                   size_t *which);
 
 /*
- * Takes one memo from each of n folders, all or nothing, m[i] from folders[i]; a folder that stands k times gives
- * k memos. No deadlock against other joins. While it waits it takes nothing.
+ * Takes one memo from each of n folders, all or nothing, m[i] from folders[i]; a folder that stands k times gives k
+ * memos. No deadlock against other joins. While it waits it takes nothing and holds no place in a queue: others may
+ * get ahead of it. On anything but MEMO_OK every m[i] is NULL. Errors: those of memo_select.
  */
 MEMO_API int memo_get_all(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t *m[]);
 MEMO_API int memo_get_all_for(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t *m[],
@@ -305,14 +307,18 @@ MEMO_API int memo_wait(memo_request_t *r, memo_t **m, size_t *which, int64_t tim
 MEMO_API int memo_cancel(memo_request_t *r);
 
 /*
- * A descriptor, owned by the handle, that polls readable while a started request may be complete: memo_test them
- * then. Level-triggered. A negative error when it cannot be made.
+ * A descriptor that polls readable while a started request may be complete: memo_test them then. Level-triggered.
+ * It is the same at each call and belongs to the handle: do not read or close it. A negative error when it cannot
+ * be made.
  */
 MEMO_API int memo_fd(memo_space_t *space);
 
 /* ---- knowing --------------------------------------------------------------------------------------------- */
 
-/* Limits what a folder may hold: memos, and bytes of memos; 0 is no limit. What is there already stays. */
+/*
+ * Limits what a folder may hold: memos, and bytes of memos; 0 is no limit. What is there already stays. A folder
+ * with a limit exists also while it is empty. MEMO_EFULL: the space has no room to note it.
+ */
 MEMO_API int memo_limit(memo_space_t *space, const memo_folder_t *folder, uint64_t memos, uint64_t bytes);
 
 /* How many memos the folder holds and how many selects wait on it, at some instant. Either may be NULL. */
