@@ -42,8 +42,8 @@ typedef uint64_t offset_t; /* of something in the region; 0 is none */
 typedef uint32_t party_id_t;
 
 /*
- * A lock: the owner's id, 0 when free. `waiters` (somebody may sleep) only saves system calls: whoever waits, waits with a time
- * limit. It is a flag, not a count, for a waiter that dies takes nothing back.
+ * A lock: the owner's id, 0 when free. `waiters` (somebody may sleep) only saves system calls: whoever waits, waits
+ * with a time limit. It is a flag, not a count, for a waiter that dies takes nothing back.
  */
 typedef struct lock {
     _Atomic uint32_t owner;
@@ -170,6 +170,7 @@ typedef struct node_root {
     _Atomic uint32_t clients_used;
     _Atomic uint64_t checked_ns;   /* when somebody last looked for the dead */
     _Atomic uint64_t deaths;
+    _Atomic uint32_t voids;        /* moved after each undoing of what a dead party was in the midst of */
     _Atomic uint32_t repairs_wanted; /* a dead party was seen: somebody finish its repair */
     _Atomic uint32_t rooms;          /* futex of the layer above */
     node_counts_t counts;          /* of parties that are gone; under boot_lock */
@@ -233,7 +234,7 @@ struct node {
 typedef struct node_user {
     size_t self_bytes;             /* of self_t.user, zeroed */
     void (*self_gone)(self_t *s);  /* before that is freed */
-    /* No request of the party will be given anything from now on. */
+    /* No request of the party will be given anything from now on, except by who has claimed it already. */
     void (*cancel_requests)(self_t *s, uint32_t index);
     /* A memo in a hand goes back to where it came from, or is freed. `drop`: its holder was to take it with him. */
     void (*memo_back)(self_t *s, offset_t memo, bool drop);

@@ -33,6 +33,7 @@ static void void_party(self_t *s, party_t *p)
         log_undo(s, b, id);
         slot_complete(s, p, b);
     }
+    atomic_fetch_add(&s->root->voids, 1);
     atomic_store(&p->voided, 1);
     atomic_store(&s->root->repairs_wanted, 1);
 }
@@ -100,6 +101,21 @@ static void empty_mailbox(self_t *s, uint32_t index, bool drop)
             s->node->user->memo_back(s, node_offset(s, m), drop);
 }
 
+/*
+ * Nothing is on its way to the party any more, nor ever will be. A claim that was there when its request was to be
+ * cancelled is undone if the claimer dies: the request can be claimed again, and must be cancelled again.
+ */
+static void silence(self_t *s, uint32_t index, bool drop)
+{
+    uint32_t voids;
+
+    do {
+        voids = atomic_load(&s->root->voids);
+        s->node->user->cancel_requests(s, index);
+        empty_mailbox(s, index, drop);
+    } while (atomic_load(&s->root->voids) != voids);
+}
+
 void repair_empty(self_t *s, uint32_t index, bool drop)
 {
     body_t *b = party_body(s, node_party(s, index));
@@ -107,8 +123,7 @@ void repair_empty(self_t *s, uint32_t index, bool drop)
 
     if (b == NULL)
         return;
-    s->node->user->cancel_requests(s, index);
-    empty_mailbox(s, index, drop);
+    silence(s, index, drop);
     empty_hand(s, index, drop);
     s->node->user->retire(s, index);
     for (i = 0; i < SCRATCH_SLOTS; i++)
