@@ -34,6 +34,11 @@ static void cancel_requests(self_t *s, uint32_t index)
 
 static void retire(self_t *s, uint32_t index)
 {
+    offset_t *block = bench_blocks(party_body(s, node_party(s, index)));
+    unsigned i;
+
+    for (i = 0; i < BENCH_BLOCKS; i++)
+        heap_free(s, &block[i]);
     if (index < BENCH_PARTIES && (atomic_load(&bench_root(s)->request[index]) & 0xff) == BENCH_PENDING)
         atomic_fetch_add(&bench_root(s)->left_pending, 1);
 }
@@ -62,6 +67,8 @@ static const node_user_t user = {
     .retire = retire,
     .client_gone = client_gone,
 };
+
+_Static_assert(BENCH_BLOCKS * sizeof(offset_t) <= BODY_USER_BYTES, "a party's blocks fit its body");
 
 static int format(region_t *r, node_root_t *root)
 {

@@ -36,6 +36,14 @@ typedef struct bench_root {
     _Atomic uint64_t request[BENCH_PARTIES];
 } bench_root_t;
 
+/* Blocks that a party has for itself; a death frees them. */
+#define BENCH_BLOCKS 120u
+
+static inline offset_t *bench_blocks(body_t *b)
+{
+    return (offset_t *)(void *)b->user;
+}
+
 static inline bench_root_t *bench_root(const self_t *s)
 {
     return (bench_root_t *)(void *)s->root->user;

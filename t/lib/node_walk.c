@@ -89,10 +89,13 @@ static void refer_hand(walk_t *w, const body_t *b, party_id_t id)
         complain(w, "a hand is locked", id, atomic_load(&b->hand_lock.owner));
 }
 
-static void refer_body(walk_t *w, const body_t *b)
+static void refer_body(walk_t *w, body_t *b)
 {
     unsigned i;
     offset_t at;
+
+    for (i = 0; i < BENCH_BLOCKS; i++)
+        refer(w, bench_blocks(b)[i]);
 
     if (atomic_load(&b->intent) != 0)
         complain(w, "a mutation is open", atomic_load(&b->intent), 0);
@@ -112,7 +115,7 @@ static void refer_parties(walk_t *w)
 
     for (i = 0; i < NODE_PARTIES; i++) {
         const party_t *p = node_party(w->s, i);
-        const body_t *b = party_body(w->s, p);
+        body_t *b = party_body(w->s, p);
         refer_section(w, atomic_load(&p->section));
         if (b == NULL)
             continue;
