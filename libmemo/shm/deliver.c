@@ -172,15 +172,21 @@ static void release_delayed(self_t *s, record_t *r)
     log_u64(s, &x->delayed.tail, 0);
 }
 
+/* Before the commit: a join that looks now waits for our lock, and should we die it has looked in vain. */
 static void poke_joiners(self_t *s, record_t *r)
 {
     offset_t at;
 
-    for (at = r->joiners.head; at != 0; at = ((get_t *)node_at(s, at))->next) {
-        request_t *request = node_at(s, ((get_t *)node_at(s, at))->request);
-        atomic_store(&request->poked, 1);
-        slot_ring(s, request->receiver);
-    }
+    for (at = r->joiners.head; at != 0; at = ((get_t *)node_at(s, at))->next)
+        atomic_store(&((request_t *)node_at(s, ((get_t *)node_at(s, at))->request))->poked, 1);
+}
+
+static void ring_joiners(self_t *s, record_t *r)
+{
+    offset_t at;
+
+    for (at = r->joiners.head; at != 0; at = ((get_t *)node_at(s, at))->next)
+        slot_ring(s, ((request_t *)node_at(s, ((get_t *)node_at(s, at))->request))->receiver);
 }
 
 /* ---- delivering ------------------------------------------------------------------------------------------ */
@@ -198,12 +204,13 @@ static int deliver_to_waiters(self_t *s, record_t *r, struct memo *m, deliver_wh
 
     if (log_reserve(s, ENTRIES_BESIDES_COPIES + r->copiers_count) != MEMO_OK)
         return MEMO_EFULL;
-    if (r->copiers.head != 0)
-        make_clone(s, m);
     if (slot_begin(s, 2) != MEMO_OK) {
-        heap_free(s, &s->body->scratch[SHM_SCRATCH_CLONE]);
+        log_trim(s);
         return MEMO_EFULL;
     }
+    /* Only now: slots that slot_begin, or slot_end, frees give their clones back by way of the same scratch. */
+    if (r->copiers.head != 0)
+        make_clone(s, m);
     copies.tag = slot_next_tag(s);
     claim_copies(s, r, &copies);
     taker = claim_taker(s, r);
@@ -215,12 +222,14 @@ static int deliver_to_waiters(self_t *s, record_t *r, struct memo *m, deliver_wh
     else
         enqueue(s, r, m, where);
     release_delayed(s, r);
-    slot_commit(s);
-    hand_done(s);
-    slot_end(s);
     if (taker == NULL)
         poke_joiners(s, r);
+    slot_commit(s);
+    hand_done(s);
     heap_free(s, &s->body->scratch[SHM_SCRATCH_CLONE]); /* of copies that nobody waited for any more */
+    slot_end(s);
+    if (taker == NULL)
+        ring_joiners(s, r);
     record_extra_drop(s, r);
     log_trim(s);
     return MEMO_OK;
