@@ -7,7 +7,15 @@
 
 static shm_body_t *body_of(const self_t *s, uint32_t index)
 {
-    return shm_body_of(party_body(s, node_party(s, index)));
+    /* It is there: who repairs has looked. */
+    return shm_body_of(node_at(s, atomic_load(&node_party(s, index)->body)));
+}
+
+/* A claim on it may yet be undone, by the death of the claimer: marked first, it stays unclaimed then. */
+static void abandon(self_t *s, request_t *r)
+{
+    atomic_store(&r->abandoned, 1);
+    request_cancel(s, r);
 }
 
 static void cancel_requests(self_t *s, uint32_t index)
@@ -15,11 +23,11 @@ static void cancel_requests(self_t *s, uint32_t index)
     shm_body_t *b = body_of(s, index);
     offset_t at;
 
-    request_cancel(s, &b->request);
+    abandon(s, &b->request);
     if (b->large_request != 0)
-        request_cancel(s, node_at(s, b->large_request));
+        abandon(s, node_at(s, b->large_request));
     for (at = b->started; at != 0; at = ((request_t *)node_at(s, at))->next)
-        request_cancel(s, node_at(s, at));
+        abandon(s, node_at(s, at));
     atomic_store(&b->quiet, 0);
 }
 

@@ -66,30 +66,17 @@ static bool reserve_allowed(const record_t *r, const extra_t *x, uint64_t size)
            (x->limit_bytes == 0 || r->bytes + x->reserved_bytes + size <= x->limit_bytes);
 }
 
-/* Both records and their extra parts, in locked buckets. */
+/* Both records and their extra parts, in locked buckets. What they are prepared for in vain is given back with the
+ * references. */
 static int prepare(self_t *s, const memo_folder_t *trigger, const memo_folder_t *target, record_t **from, record_t **to)
 {
-    *from = table_find_or_make(s, table_bucket_of(s, trigger->hash), trigger);
+    *from = origins_hold(s, table_bucket_of(s, trigger->hash), trigger);
     if (*from == NULL || record_extra(s, *from) == NULL)
         return MEMO_EFULL;
-    *to = table_find_or_make(s, table_bucket_of(s, target->hash), target);
+    *to = origins_hold(s, table_bucket_of(s, target->hash), target);
     if (*to == NULL || record_extra(s, *to) == NULL)
         return MEMO_EFULL;
     return MEMO_OK;
-}
-
-/* What was prepared for nothing. */
-static void unprepare(self_t *s, const memo_folder_t *folder)
-{
-    bucket_t *b = table_bucket_of(s, folder->hash);
-    record_t *r = table_find(s, b, folder);
-
-    if (r == NULL)
-        return;
-    record_extra_drop(s, r);
-    table_drop_if_empty(s, b, r);
-    log_commit(s);
-    table_tidy(s);
 }
 
 static int hang(self_t *s, record_t *from, record_t *to, struct memo *m)
@@ -140,10 +127,6 @@ static int delay(self_t *s, const memo_folder_t *trigger, const memo_folder_t *t
         result = hang(s, from, to, m);
     else
         memo_error(result, "the space has no room left for a delayed put");
-    if (result != MEMO_OK) {
-        unprepare(s, trigger);
-        unprepare(s, target);
-    }
     return result;
 }
 
@@ -153,11 +136,13 @@ int put_delayed(self_t *s, const memo_folder_t *trigger, const memo_folder_t *ta
     table_locks_t locks;
     int result;
 
-    origins_prepare(s);
+    origins_flush(s, shm_body(s)); /* room for three references */
     result = table_lock_all(s, both, 2, &locks);
     if (result != MEMO_OK)
         return result;
     result = delay(s, trigger, target, m);
     table_unlock_all(s, &locks);
+    table_tidy(s);
+    origins_flush(s, shm_body(s));
     return result == TRIGGERED ? put_memo(s, target, m, 0) : result;
 }

@@ -11,6 +11,18 @@
 
 #define ENTRIES_A_MEMO 10u
 
+/* Aborts, and frees the places in the hand that the first n have not come to. */
+static void put_back(self_t *s, memo_t *m[], size_t n)
+{
+    log_abort(s);
+    hand_abort(s);
+    while (n-- > 0) {
+        if (m[n]->place != HAND_LISTED)
+            atomic_store_explicit(&s->body->hand[m[n]->place], 0, memory_order_relaxed);
+        m[n] = NULL;
+    }
+}
+
 /* Takes all in one open mutation; false, with nothing taken, if a folder has too few. */
 static bool take_all(self_t *s, const memo_folder_t folders[], size_t n, memo_t *m[])
 {
@@ -19,10 +31,7 @@ static bool take_all(self_t *s, const memo_folder_t folders[], size_t n, memo_t 
     for (i = 0; i < n; i++) {
         record_t *r = table_find(s, table_bucket_of(s, folders[i].hash), &folders[i]);
         if (r == NULL || r->queue.head == 0) {
-            log_abort(s);
-            hand_abort(s);
-            while (i-- > 0)
-                m[i] = NULL;
+            put_back(s, m, i);
             return false;
         }
         m[i] = take_out_first(s, r);
@@ -44,10 +53,9 @@ static int link_all(self_t *s, request_t *r, const memo_folder_t folders[], size
         record_t *record;
         if (request_get(s, r, i)->record != 0)
             continue; /* linked since the last time */
-        record = table_find_or_make(s, table_bucket_of(s, folders[i].hash), &folders[i]);
+        record = request_link_folder(s, r, i, table_bucket_of(s, folders[i].hash), &folders[i]);
         if (record == NULL)
             return memo_error(MEMO_EFULL, "the space has no room left to wait in %zu folders", n);
-        request_link(s, r, i, record);
     }
     return MEMO_OK;
 }
@@ -56,8 +64,12 @@ static int link_all(self_t *s, request_t *r, const memo_folder_t folders[], size
 static int look(self_t *s, request_t *r, const memo_folder_t folders[], size_t n, memo_t *m[])
 {
     table_locks_t locks;
-    int result = table_lock_all(s, folders, n, &locks);
+    int result;
 
+    /* Each time: what a wait repairs meanwhile may have given the room back. */
+    if (log_reserve(s, n * ENTRIES_A_MEMO) != MEMO_OK)
+        return memo_error(MEMO_EFULL, "the space has no room left to take from %zu folders at once", n);
+    result = table_lock_all(s, folders, n, &locks);
     if (result != MEMO_OK)
         return result;
     if (!take_all(s, folders, n, m)) {
@@ -105,11 +117,8 @@ int join_get_all(self_t *s, const memo_folder_t folders[], size_t n, memo_t *m[]
     request_t *r = request_own(s, n);
     int result;
 
-    if (r == NULL || log_reserve(s, n * ENTRIES_A_MEMO) != MEMO_OK) {
-        if (r != NULL)
-            request_end(s, r);
+    if (r == NULL)
         return memo_error(MEMO_EFULL, "the space has no room left to take from %zu folders at once", n);
-    }
     request_arm(s, r, REQUEST_JOIN, false);
     for (;;) {
         result = look(s, r, folders, n, m);

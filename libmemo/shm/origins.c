@@ -13,6 +13,7 @@ static void give_back(self_t *s, origin_t *o)
     record_t *r = record_at(s, o->record);
     bucket_t *b = table_lock(s, r->hash);
 
+    record_extra_drop(s, r); /* while the reference still keeps the record */
     log_u64(s, &r->counts, r->counts - o->count * COUNT_REFERENCE);
     log_u64(s, &o->count, 0);
     log_u64(s, &o->record, 0);
@@ -62,6 +63,22 @@ void origins_drop_reference(self_t *s, offset_t record, record_t *here)
     /* origins_prepare has seen to it that there is one. */
     log_u64(s, &free_note->record, record);
     log_u64(s, &free_note->count, 1);
+}
+
+record_t *origins_hold(self_t *s, bucket_t *b, const memo_folder_t *folder)
+{
+    record_t *r = table_find(s, b, folder);
+
+    if (r == NULL) {
+        r = table_new(s, folder);
+        if (r == NULL)
+            return NULL;
+        table_insert(s, b, r);
+    }
+    origins_drop_reference(s, node_offset(s, r), NULL);
+    log_u64(s, &r->counts, r->counts + COUNT_REFERENCE);
+    log_commit(s);
+    return r;
 }
 
 void origins_drop(self_t *s, struct memo *m, record_t *here)

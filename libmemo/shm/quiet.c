@@ -71,7 +71,7 @@ void quiet_settle(self_t *s)
 
 static bool pending(const request_t *r)
 {
-    return r != NULL && request_status(atomic_load(&r->state)) == REQUEST_PENDING;
+    return r != NULL && request_status(atomic_load(&r->state)) == REQUEST_PENDING && atomic_load(&r->poked) == 0;
 }
 
 /* Whether all parties of a client that take part wait; a ranked client takes part with one at least. */

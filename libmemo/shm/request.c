@@ -46,7 +46,7 @@ void get_remove(self_t *s, record_t *r, get_t *g)
         log_u32(s, &r->copiers_count, r->copiers_count - 1);
 }
 
-void request_link(self_t *s, request_t *r, size_t i, record_t *record)
+static void request_link(self_t *s, request_t *r, size_t i, record_t *record)
 {
     get_t *g = request_get(s, r, i);
 
@@ -58,6 +58,20 @@ void request_link(self_t *s, request_t *r, size_t i, record_t *record)
     if (r->what == MEMO_COPY)
         log_u32(s, &record->copiers_count, record->copiers_count + 1);
     log_commit(s);
+}
+
+record_t *request_link_folder(self_t *s, request_t *r, size_t i, bucket_t *b, const memo_folder_t *folder)
+{
+    record_t *record = table_find(s, b, folder);
+
+    if (record == NULL) {
+        record = table_new(s, folder);
+        if (record == NULL)
+            return NULL;
+        table_insert(s, b, record);
+    }
+    request_link(s, r, i, record);
+    return record;
 }
 
 /* A record that a get structure is linked into stays, and so does its hash. */
@@ -99,7 +113,9 @@ bool request_claim(self_t *s, request_t *r, uint32_t which)
             quiet_settle(s);
             continue;
         }
-        if (request_status(word) != REQUEST_PENDING)
+        if (request_status(word) == REQUEST_CLAIMED)
+            atomic_store(&r->poked, 1); /* should that be undone, it must see the memo that we do not give it */
+        if (request_status(word) != REQUEST_PENDING || atomic_load(&r->abandoned) != 0)
             return false;
         if (log_claim(s, &r->state, word, request_word(word >> 32, s->index + 1, REQUEST_CLAIMED))) {
             atomic_store_explicit(&r->which, which, memory_order_relaxed);
@@ -116,6 +132,7 @@ void request_arm(self_t *s, request_t *r, uint32_t what, bool quiet)
     r->what = what;
     r->quiet = quiet;
     atomic_store_explicit(&r->poked, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->abandoned, 0, memory_order_relaxed);
     atomic_store_explicit(&r->tag, 0, memory_order_relaxed);
     atomic_store_explicit(&r->state, request_word(generation & UINT32_MAX, 0, REQUEST_PENDING), memory_order_release);
 }

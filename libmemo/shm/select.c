@@ -90,39 +90,92 @@ int select_poll(self_t *s, const memo_select_t *select, struct memo **m, size_t 
 static int link_one(self_t *s, request_t *r, const memo_folder_t *folder, size_t i, struct memo **m)
 {
     bucket_t *b = table_lock(s, folder->hash);
-    record_t *record = table_find_or_make(s, b, folder);
+    record_t *record = table_find(s, b, folder);
     bool grow = false;
     int result = MEMO_OK;
 
-    if (record == NULL)
-        result = memo_error(MEMO_EFULL, "the space has no room left to wait in a folder that does not exist yet");
-    else if (record->queue.head != 0) {
+    if (record != NULL && record->queue.head != 0) {
         result = take_first(s, record, r->what, r, (uint32_t)i, m);
         if (result == MEMO_OK)
             result = MEMO_NONE;
-    } else {
-        request_link(s, r, i, record);
+    } else if (request_link_folder(s, r, i, b, folder) == NULL)
+        result = memo_error(MEMO_EFULL, "the space has no room left to wait in a folder that does not exist yet");
+    else
         grow = table_long(s, b);
-    }
     table_unlock(s, b);
     if (grow)
         table_grow(s);
     return result;
 }
 
+/* Whether the claim on a request is more than part of a mutation that a death would undo: whoever claimed it so far holds
+ * the bucket of one of the folders it is linked into until that is decided. */
+static bool claim_stands(self_t *s, const request_t *r, const memo_select_t *select, size_t linked)
+{
+    uint64_t word = atomic_load(&r->state);
+    size_t i;
+
+    if (request_status(word) != REQUEST_CLAIMED)
+        return false;
+    for (i = 0; i < linked; i++)
+        table_unlock(s, table_lock(s, select->folders[i].hash));
+    return atomic_load(&r->state) == word;
+}
+
 int select_link(self_t *s, request_t *r, const memo_select_t *select, struct memo **m)
 {
-    size_t i;
+    size_t i = 0;
     int result;
 
-    for (i = 0; i < select->count; i++) {
+    while (i < select->count) {
         if (request_status(atomic_load_explicit(&r->state, memory_order_relaxed)) == REQUEST_CLAIMED)
-            return MEMO_PENDING;
-        result = link_one(s, r, &select->folders[i], i, m);
-        if (result != MEMO_OK)
+            result = MEMO_PENDING;
+        else
+            result = link_one(s, r, &select->folders[i], i, m);
+        if (result == MEMO_OK)
+            i++;
+        else if (result != MEMO_PENDING || claim_stands(s, r, select, i))
             return result;
     }
     return MEMO_OK;
+}
+
+/* Takes from folder i, if it has a memo. A record that a get structure is linked into stays, and so does its hash. */
+static int recheck_one(self_t *s, request_t *r, size_t i, struct memo **m)
+{
+    get_t *g = request_get(s, r, i);
+    offset_t at = __atomic_load_n(&g->record, __ATOMIC_ACQUIRE);
+    int result = MEMO_OK;
+    record_t *record;
+    bucket_t *b;
+
+    if (at == 0)
+        return MEMO_OK;
+    record = record_at(s, at);
+    b = table_lock(s, record->hash);
+    if (g->record != 0 && record->queue.head != 0) {
+        result = take_first(s, record, r->what, r, (uint32_t)i, m);
+        if (result == MEMO_OK)
+            result = MEMO_NONE;
+    }
+    table_unlock(s, b);
+    return result;
+}
+
+bool select_passed_over(const request_t *r)
+{
+    return atomic_load(&r->poked) != 0 && request_status(atomic_load(&r->state)) == REQUEST_PENDING;
+}
+
+int select_recheck(self_t *s, request_t *r, struct memo **m)
+{
+    uint32_t i;
+    int result = MEMO_OK;
+
+    atomic_store(&r->poked, 0);
+    for (i = 0; i < r->count && result == MEMO_OK; i++)
+        result = recheck_one(s, r, i, m);
+    return result;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------------------- */
@@ -228,6 +281,11 @@ static int wait_for(self_t *s, request_t *r, int64_t deadline, int code)
             return local->result;
         if (request_status(atomic_load(&r->state)) == REQUEST_QUIET)
             return MEMO_QUIET;
+        if (select_passed_over(r)) {
+            int result = select_recheck(s, r, &local->memo);
+            if (result != MEMO_OK && result != MEMO_PENDING)
+                return result == MEMO_NONE ? MEMO_OK : result;
+        }
         if (atomic_load_explicit(&s->node->closing, memory_order_relaxed) && request_cancel(s, r))
             return memo_error(MEMO_ECLOSED, "the space was closed while the call waited");
         if (deadline != WAIT_FOREVER && (deadline == 0 || wait_now() >= deadline) && request_cancel(s, r))
@@ -277,7 +335,7 @@ static int select_slowly(self_t *s, const memo_select_t *select, int64_t deadlin
         result = MEMO_OK;
     else if (!request_cancel(s, r) && request_status(atomic_load(&r->state)) == REQUEST_CLAIMED && *m == NULL &&
              ((atomic_load(&r->state) >> 8) & 0xffff) != s->index + 1u) {
-        result = wait_for(s, r, WAIT_FOREVER, 0); /* no room to link on, but somebody gives us a memo */
+        result = wait_for(s, r, 0, result); /* no room to link on, but somebody gives us a memo, unless he dies */
         *m = local->memo;
     }
     *which = atomic_load_explicit(&r->which, memory_order_relaxed);

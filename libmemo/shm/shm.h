@@ -31,9 +31,11 @@ typedef struct request {
     uint32_t receiver;      /* party index */
     uint32_t what;          /* MEMO_TAKE, MEMO_COPY, or REQUEST_JOIN */
     _Atomic uint32_t which; /* index of the folder that served it, written by its claimer */
-    _Atomic uint32_t poked; /* a join: look again */
+    _Atomic uint32_t poked; /* a join: look again; a select: a memo passed it over while it was claimed */
     uint32_t count;         /* of its get structures */
     uint32_t quiet;         /* it waits until quiet */
+    _Atomic uint32_t abandoned; /* its owner is gone: though a claim be undone, nobody claims it again */
+    uint32_t unused;
     uint64_t local;         /* the owner process's own pointer */
     offset_t next, prev;    /* the common party's started requests */
     offset_t gets;
@@ -169,6 +171,7 @@ struct shm_request {
     shm_request_t *next, *prev;
     bool done;
     bool quiet;
+    bool skip;
     int result;
     struct memo *memo;
     size_t which;
@@ -244,9 +247,6 @@ record_t *table_new(self_t *s, const memo_folder_t *folder);
 /* As part of a mutation: the new record goes from scratch into the bucket. */
 void table_insert(self_t *s, bucket_t *b, record_t *r);
 
-/* The two as one mutation, or the record that is there. NULL: no memory. */
-record_t *table_find_or_make(self_t *s, bucket_t *b, const memo_folder_t *folder);
-
 /* As part of a mutation: if the folder holds nothing any more it leaves the bucket, into scratch. */
 void table_drop_if_empty(self_t *s, bucket_t *b, record_t *r);
 
@@ -313,8 +313,9 @@ request_t *request_started(self_t *s, size_t n);
 /* Unlinks and gives it back. */
 void request_end(self_t *s, request_t *r);
 
-/* Links get structure i into a record of a locked bucket. A mutation of its own. */
-void request_link(self_t *s, request_t *r, size_t i, record_t *record);
+/* Links get structure i into the folder of a locked bucket, which comes into being if need be: both as one mutation of its
+ * own. NULL: no memory. */
+record_t *request_link_folder(self_t *s, request_t *r, size_t i, bucket_t *b, const memo_folder_t *folder);
 void request_unlink_all(self_t *s, request_t *r);
 
 /* ---- origins.c ------------------------------------------------------------------------------------------- */
@@ -327,6 +328,12 @@ void origins_drop(self_t *s, struct memo *m, record_t *here);
 
 /* Part of a mutation: a reference to a record is given back. */
 void origins_drop_reference(self_t *s, offset_t record, record_t *here);
+
+/*
+ * The folder of a locked bucket, made when absent, with a reference that is to be given back: what is not put to use until
+ * then goes, the extra part too, whoever dies meanwhile. There must be room for the reference. NULL: no memory.
+ */
+record_t *origins_hold(self_t *s, bucket_t *b, const memo_folder_t *folder);
 
 /* Gives all of a body's references back. Outside a mutation, no lock held. */
 void origins_flush(self_t *s, shm_body_t *body);
@@ -376,6 +383,11 @@ int select_poll(self_t *s, const memo_select_t *select, struct memo **m, size_t 
 /* Links the request into all folders. MEMO_OK: linked into all and waiting; MEMO_PENDING: somebody has claimed it;
  * MEMO_NONE: it claimed a memo itself, in *m; or an error. */
 int select_link(self_t *s, request_t *r, const memo_select_t *select, struct memo **m);
+
+/* Memos came to folders of a waiting request while it was claimed, and the claim was undone: it then looks at its folders
+ * itself. MEMO_OK: nothing is there any more; the other results as select_link's. */
+bool select_passed_over(const request_t *r);
+int select_recheck(self_t *s, request_t *r, struct memo **m);
 
 int select_memo(self_t *s, const memo_select_t *select, memo_t **m, size_t *which);
 

@@ -424,7 +424,7 @@ static int get_all(memo_space_t *space, const memo_folder_t folders[], size_t n,
 
 static int set_limit(self_t *s, bucket_t *b, const memo_folder_t *folder, uint64_t memos, uint64_t bytes)
 {
-    record_t *r = table_find_or_make(s, b, folder);
+    record_t *r = origins_hold(s, b, folder);
     extra_t *x = r != NULL ? record_extra(s, r) : NULL;
 
     if (x != NULL) {
@@ -432,11 +432,6 @@ static int set_limit(self_t *s, bucket_t *b, const memo_folder_t *folder, uint64
         log_u64(s, &x->limit_bytes, bytes);
         log_commit(s);
         room_made(s, r);
-        record_extra_drop(s, r);
-    }
-    if (r != NULL) {
-        table_drop_if_empty(s, b, r);
-        log_commit(s);
     }
     return x != NULL ? MEMO_OK : memo_error(MEMO_EFULL, "the space has no room left for a folder's limit");
 }
@@ -449,10 +444,12 @@ static int limit(memo_space_t *space, const memo_folder_t *folder, uint64_t memo
 
     if (s == NULL)
         return result;
+    origins_prepare(s);
     b = table_lock(s, folder->hash);
     result = set_limit(s, b, folder, memos, bytes);
     table_unlock(s, b);
     table_tidy(s);
+    origins_flush(s, shm_body(s)); /* what says nothing goes */
     node_leave(s);
     return result;
 }

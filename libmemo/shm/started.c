@@ -119,6 +119,7 @@ static void look_at_times(shm_space_t *sp)
 {
     int64_t now = 0;
     shm_request_t *q;
+    int result;
 
     for (q = sp->requests; q != NULL; q = q->next) {
         if (q->done)
@@ -127,12 +128,20 @@ static void look_at_times(shm_space_t *sp)
             all_quiet(sp);
             return;
         }
+        if (select_passed_over(q->request)) {
+            struct memo *m = NULL;
+            result = select_recheck(sp->common, q->request, &m);
+            if (result != MEMO_OK && result != MEMO_PENDING) {
+                complete(sp, q, result == MEMO_NONE ? MEMO_OK : result, m);
+                continue;
+            }
+        }
         if (q->deadline == WAIT_FOREVER)
             continue;
         if (now == 0)
             now = wait_now();
         if (now >= q->deadline && request_cancel(sp->common, q->request))
-            complete(sp, q, MEMO_TIMEDOUT, NULL);
+            complete(sp, q, q->skip ? MEMO_NONE : MEMO_TIMEDOUT, NULL);
     }
 }
 
@@ -230,6 +239,8 @@ static void start_linked(shm_space_t *sp, shm_request_t *q, const memo_select_t 
     q->request->local = (uint64_t)(uintptr_t)q;
     request_arm(s, q->request, select->what, q->quiet);
     result = select_link(s, q->request, select, &m);
+    if (result == MEMO_OK && select_passed_over(q->request))
+        result = select_recheck(s, q->request, &m);
     if (result == MEMO_NONE)
         complete(sp, q, MEMO_OK, m);
     else if (result == MEMO_OK && is_skip(select) && request_cancel(s, q->request))
@@ -311,7 +322,8 @@ int started_start(memo_space_t *space, const memo_select_t *select, memo_request
     if (result == MEMO_OK) {
         q->base.space = space;
         q->quiet = select->when_empty == MEMO_UNTIL_QUIET;
-        q->deadline = is_skip(select) ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+        q->skip = is_skip(select);
+        q->deadline = q->skip ? 0 : wait_deadline(select->timeout_ns); /* a skip that was claimed waits for that alone */
         list_add(sp, q);
         start(sp, q, select);
         *r = &q->base;

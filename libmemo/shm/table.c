@@ -139,17 +139,6 @@ void table_insert(self_t *s, bucket_t *b, record_t *r)
     node_count_one(&s->body->counts.made);
 }
 
-record_t *table_find_or_make(self_t *s, bucket_t *b, const memo_folder_t *folder)
-{
-    record_t *r = table_find(s, b, folder);
-
-    if (r == NULL && (r = table_new(s, folder)) != NULL) {
-        table_insert(s, b, r);
-        log_commit(s);
-    }
-    return r;
-}
-
 static bool empty(const record_t *r)
 {
     return r->counts == 0 && r->takers.head == 0 && r->copiers.head == 0 && r->joiners.head == 0 && r->extra == 0;
