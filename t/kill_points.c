@@ -139,7 +139,13 @@ static void do_work(kp_worker_t *w)
     select.count = w->count;
     select.timeout_ns = INT64_C(2000000000) * KP_WAIT_SECONDS;
     select.what = w->work == KP_COPY ? MEMO_COPY : MEMO_TAKE;
-    select.when_empty = w->work == KP_QUIET ? MEMO_UNTIL_QUIET : MEMO_WAIT;
+    if (w->work == KP_QUIET_AFTER) {
+        result = memo_get_for(space, &f[0], &m[0], select.timeout_ns);
+        memo_free(m[0]);
+        select.folders++;
+        select.count--;
+        select.when_empty = MEMO_UNTIL_QUIET;
+    }
     if (w->work == KP_PUT) {
         m[0] = kp_make(space, w->id);
         result = memo_put(space, &f[0], m[0]);
@@ -154,6 +160,9 @@ static void do_work(kp_worker_t *w)
     for (i = 0; i < n; i++) {
         note(w->scene, m[i], w->first + (unsigned)(n == 1 ? which : i), w->work == KP_COPY, true);
     }
+    pthread_mutex_unlock(&w->scene->mutex);
+    memo_stat(space, &(memo_stat_t){0}, sizeof(memo_stat_t)); /* the thread gives back what it put off */
+    pthread_mutex_lock(&w->scene->mutex);
     w->result = result;
     w->busy = false;
     pthread_cond_broadcast(&w->scene->changed);
@@ -213,7 +222,7 @@ void kp_work(kp_scene_t *scene, unsigned i, kp_work_t work, unsigned first, unsi
     scene->workers[i].first = first;
     scene->workers[i].count = count;
     give_work(scene, i);
-    while (stat_of(scene).waiters < waiters + count && now_ns() < end) {
+    while (stat_of(scene).waiters < waiters + (work == KP_QUIET_AFTER ? 1 : count) && now_ns() < end) {
         pause_a_bit();
     }
 }
@@ -331,12 +340,25 @@ static bool as_before(kp_scene_t *scene, memo_stat_t *now)
            now->used == scene->base.used;
 }
 
+/* A section of the dead that a survivor had yet to read goes with the next handle that is closed. */
+static void open_and_close(const char *uri)
+{
+    memo_space_t *space;
+
+    if (memo_open(&space, uri) == MEMO_OK) {
+        memo_close(space);
+    }
+}
+
 /* The space holds nothing and is what it was. Other threads may still be on their way out. */
 static void expect_as_before(kp_scene_t *scene)
 {
     uint64_t end = now_ns() + UINT64_C(300000000);
     memo_stat_t now;
 
+    if (!as_before(scene, &now)) {
+        open_and_close(scene->uri);
+    }
     while (!as_before(scene, &now) && now_ns() < end) {
         pause_a_bit();
     }
@@ -417,14 +439,15 @@ static void open_scene(kp_scene_t *scene, const char *uri)
         pthread_create(&scene->workers[i].thread, NULL, worker, &scene->workers[i]);
         kp_work(scene, i, KP_GET, i, 1);
         kp_put(scene, i, kp_id(i + 1, 8));
+        kp_workers_done(scene);
     }
-    kp_workers_done(scene);
     scene->found_count = 0;
 }
 
-/* Twice through the whole, and what is in use then is what there shall be. */
+/* Once through the whole. */
 static bool count_instructions(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, kp_death_t *death)
 {
+    open_and_close(scene->uri);
     scene->base = stat_of(scene);
     one_kill(scene, driver, op, UINT64_MAX, death);
     if (death->error == EPERM || death->error == ENOSYS || death->error == EIO) {
@@ -447,6 +470,7 @@ static void survive(const char *uri, const kp_op_t *op, uint64_t seed)
         fprintf(stderr, "# no driver\n");
         _exit(1);
     }
+    scene.uri = uri;
     open_scene(&scene, uri);
     if (!count_instructions(&scene, &driver, op, &death)) {
         _exit(0);

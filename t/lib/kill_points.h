@@ -52,7 +52,7 @@ typedef struct kp_victim {
 
 /* ---- the scene, in the survivor -------------------------------------------------------------------------- */
 
-typedef enum { KP_GET, KP_COPY, KP_ALT, KP_JOIN, KP_QUIET, KP_PUT } kp_work_t;
+typedef enum { KP_GET, KP_COPY, KP_ALT, KP_JOIN, KP_QUIET_AFTER, KP_PUT } kp_work_t;
 
 typedef struct kp_found {
     uint64_t id;
@@ -77,6 +77,7 @@ typedef struct kp_worker {
 
 typedef struct kp_scene {
     memo_space_t *space;
+    const char *uri;
     bool finished; /* the victim's operation had returned when it was killed */
     kp_worker_t workers[KP_WORKERS];
     pthread_mutex_t mutex;

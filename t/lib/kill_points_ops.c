@@ -534,9 +534,34 @@ static void after_unlimit(kp_scene_t *s)
     kp_expect(s, P, 1, 1, IN(A));
 }
 
+/* The worker waits until quiet once the victim, which is a participant by then, has told it to. */
 static void one_waits_until_quiet(kp_scene_t *s)
 {
-    kp_work(s, 0, KP_QUIET, C, 1);
+    kp_work(s, 0, KP_QUIET_AFTER, B, 2);
+}
+
+static void take_part(kp_victim_t *v)
+{
+    memo_select_t select = MEMO_SELECT_INIT;
+    uint64_t waiters = 0;
+
+    select.folders = v->folders;
+    select.count = 1;
+    select.when_empty = MEMO_UNTIL_QUIET;
+    memo_put(v->space, &v->folders[A], kp_make(v->space, X));
+    memo_select(v->space, &select, &v->m[0], &(size_t){0});
+    memo_free(v->m[0]);
+    memo_put(v->space, &v->folders[B], kp_make(v->space, X));
+    while (waiters == 0) {
+        usleep(100);
+        memo_count(v->space, &v->folders[C], &(uint64_t){0}, &waiters);
+    }
+}
+
+static void quiet_comes(kp_scene_t *s)
+{
+    kp_workers_done(s);
+    nothing(s);
 }
 
 static void wait_until_quiet(kp_victim_t *v)
@@ -658,7 +683,7 @@ const kp_op_t kp_ops[] = {
     {.name = "open-and-call", .act = open_and_call, .after = nothing, .closed = true},
     OP("limit", NULL, NULL, limit_a, after_limit),
     OP("unlimit", a_is_limited, NULL, unlimit_a, after_unlimit),
-    OP("until-quiet", one_waits_until_quiet, NULL, wait_until_quiet, nothing),
+    OP("until-quiet", one_waits_until_quiet, take_part, wait_until_quiet, quiet_comes),
     OP("repair", p_and_r_apart, somebody_dies, look_around, after_repair),
 };
 
