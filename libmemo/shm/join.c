@@ -11,18 +11,6 @@
 
 #define ENTRIES_A_MEMO 10u
 
-/* Aborts, and frees the places in the hand that the first n have not come to. */
-static void put_back(self_t *s, memo_t *m[], size_t n)
-{
-    log_abort(s);
-    hand_abort(s);
-    while (n-- > 0) {
-        if (m[n]->place != HAND_LISTED)
-            atomic_store_explicit(&s->body->hand[m[n]->place], 0, memory_order_relaxed);
-        m[n] = NULL;
-    }
-}
-
 /* Takes all in one open mutation; false, with nothing taken, if a folder has too few. */
 static bool take_all(self_t *s, const memo_folder_t folders[], size_t n, memo_t *m[])
 {
@@ -31,7 +19,10 @@ static bool take_all(self_t *s, const memo_folder_t folders[], size_t n, memo_t 
     for (i = 0; i < n; i++) {
         record_t *r = table_find(s, table_bucket_of(s, folders[i].hash), &folders[i]);
         if (r == NULL || r->queue.head == 0) {
-            put_back(s, m, i);
+            log_abort(s);
+            hand_abort(s);
+            while (i-- > 0)
+                m[i] = NULL;
             return false;
         }
         m[i] = take_out_first(s, r);

@@ -123,6 +123,7 @@ typedef struct kp_op {
     void (*meanwhile)(kp_scene_t *scene); /* what survivors do while the victim stands still, before it is killed */
     void (*after)(kp_scene_t *scene);     /* what must hold then */
     bool closed;
+    bool slow;         /* so many instructions that a sample is made of fewer kills */
     bool buckets_only; /* with one lock for all nobody could do anything meanwhile */
 } kp_op_t;
 

@@ -188,7 +188,7 @@ static void after_put_join(kp_scene_t *s)
     memo_folder_t b = kp_folder(B);
     uint64_t memos = 0;
 
-    if (!kp_worker_done(s, 0, 300)) {
+    if (!kp_worker_done(s, 0, 150)) {
         memo_count(s->space, &b, &memos, &(uint64_t){0});
         if (memos != 0) {
             kp_wrong(s, "a join sleeps although all its memos are there");
@@ -684,7 +684,8 @@ const kp_op_t kp_ops[] = {
     OP("limit", NULL, NULL, limit_a, after_limit),
     OP("unlimit", a_is_limited, NULL, unlimit_a, after_unlimit),
     OP("until-quiet", one_waits_until_quiet, take_part, wait_until_quiet, quiet_comes),
-    OP("repair", p_and_r_apart, somebody_dies, look_around, after_repair),
+    {.name = "repair", .prepare = p_and_r_apart, .enter = somebody_dies, .act = look_around, .after = after_repair,
+     .slow = true},
 };
 
 const size_t kp_ops_count = sizeof kp_ops / sizeof kp_ops[0];
