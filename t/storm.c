@@ -311,6 +311,7 @@ static bool storm(round_t *round, actor_t *parent)
     actor_set_limits(round->world, round->space, true);
     if (pool) {
         team_start(&team);
+        team_feed(&team);
     }
     start_crew(&crew);
     tap_ok(attend(&crew, parent), "all workers came to their end");

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { FODDER = POOL_NODES }; /* a memo that is no work */
+
 typedef struct worker {
     pool_t *pool;
     memo_space_t *space;
@@ -247,9 +249,13 @@ static bool do_node(worker_t *w, memo_t *m)
     uint64_t words[2];
     uint32_t job = (uint32_t)atomic_load(&p->jobs);
     memcpy(words, memo_data(m), sizeof words);
-    if (memo_size(m) < 16 || words[0] >= POOL_NODES || words[1] != mix(words[0])) {
+    if (memo_size(m) < 16 || words[0] > FODDER || words[1] != mix(words[0])) {
         wrong(w, "a memo that nobody put");
         return false;
+    }
+    if (words[0] == FODDER) {
+        memo_free(m);
+        return true;
     }
     uint32_t node = (uint32_t)words[0], grown = atomic_load(&p->grown[node]);
     if (grown != job && (!p->mortal || grown != job + 1)) {
@@ -413,4 +419,26 @@ int pool_worker(pool_t *p, uint32_t number, memo_space_t *shared)
         wrong(&w, "memo_close: %s", memo_errmsg());
     }
     return right && atomic_load(&p->wrong) == before ? 0 : 1;
+}
+
+/* ---- the feeder ------------------------------------------------------------------------------------------ */
+
+int pool_feeder(pool_t *p, memo_space_t *shared)
+{
+    worker_t w = {.pool = p, .space = shared, .number = POOL_WORKERS, .random = mix(p->seed)};
+    name_folders(w.folders);
+    if (shared == NULL && memo_open(&w.space, p->uri) != MEMO_OK) {
+        wrong(&w, "memo_open: %s", memo_errmsg());
+        return 1;
+    }
+    bool right = true;
+    while (right && !atomic_load(&p->full)) {
+        right = put_node(&w, &w.folders[below(&w, POOL_FOLDERS)], FODDER);
+        atomic_fetch_add(&p->fed, 1);
+        rest(below(&w, 60000));
+    }
+    if (shared == NULL && memo_close(w.space) != MEMO_OK) {
+        wrong(&w, "memo_close: %s", memo_errmsg());
+    }
+    return right ? 0 : 1;
 }

@@ -25,12 +25,14 @@ typedef struct pool {
     uint32_t ranks;          /* of them: the first so many have ranks */
     uint32_t largest;        /* bytes of a memo */
     bool mortal;             /* workers are killed: a node may come twice, if it was not done */
+    _Atomic bool full;       /* the feeder is to end */
     _Atomic bool stop;       /* the job under way is to be the last */
     _Atomic bool ended;      /* it was */
     _Atomic uint32_t joined; /* workers without a rank that take part */
     _Atomic uint64_t jobs;   /* done */
     _Atomic uint64_t done;   /* nodes */
     _Atomic uint64_t wrong;  /* whatever should not have happened; each is said on stderr */
+    _Atomic uint64_t fed;    /* memos of the feeder */
     _Atomic uint64_t waits;  /* that ended without a memo and without quiet */
     uint32_t first[POOL_NODES], next[POOL_NODES]; /* the tree: first child, next of its parent; 0 is none */
     _Atomic uint32_t grown[POOL_NODES];           /* jobs in which the node was done */
@@ -57,5 +59,8 @@ uint32_t pool_clear(memo_space_t *space);
  * Worker 0 puts the jobs one after the other, unless `ended` was set in advance: the job is somebody else's then.
  */
 int pool_worker(pool_t *p, uint32_t number, memo_space_t *shared);
+
+/* The feeder's; until `full` is set, which is to be before `stop`. */
+int pool_feeder(pool_t *p, memo_space_t *shared);
 
 #endif

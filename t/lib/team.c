@@ -30,11 +30,16 @@ bool team_begin(team_t *t, const char *uri, uint32_t workers, uint64_t seed, mem
     return true;
 }
 
+static int live_as(pool_t *p, uint32_t number, memo_space_t *shared)
+{
+    return number == POOL_WORKERS ? pool_feeder(p, shared) : pool_worker(p, number, shared);
+}
+
 static void *live(void *arg)
 {
     life_t life = *(life_t *)arg;
     free(arg);
-    return pool_worker(life.pool, life.number, life.shared) == 0 ? life.pool : NULL;
+    return live_as(life.pool, life.number, life.shared) == 0 ? life.pool : NULL;
 }
 
 static void start_thread(team_t *t, uint32_t number)
@@ -60,7 +65,7 @@ void team_start_one(team_t *t, uint32_t number)
         tap_bail("fork: %s", strerror(errno));
     }
     if (t->pids[number] == 0) {
-        _exit(pool_worker(t->pool, number, NULL));
+        _exit(live_as(t->pool, number, NULL));
     }
 }
 
@@ -69,6 +74,12 @@ void team_start(team_t *t)
     for (uint32_t i = 0; i < t->pool->workers; i++) {
         team_start_one(t, i);
     }
+}
+
+void team_feed(team_t *t)
+{
+    t->feeds = true;
+    team_start_one(t, POOL_WORKERS);
 }
 
 static bool end_one(team_t *t, uint32_t number)
@@ -89,7 +100,8 @@ static bool end_one(team_t *t, uint32_t number)
 
 bool team_end(team_t *t)
 {
-    bool right = true;
+    atomic_store(&t->pool->full, true);
+    bool right = !t->feeds || end_one(t, POOL_WORKERS);
     atomic_store(&t->pool->stop, true);
     for (uint32_t i = 0; i < t->pool->workers; i++) {
         right = end_one(t, i) && right;
