@@ -283,19 +283,23 @@ static self_t *thread_self_make(node_t *n, int *result)
 
 self_t *node_enter_slowly(node_t *n, int *result)
 {
-    self_t *s;
+    self_t *s = NULL;
 
-    if (atomic_load(&n->closing)) {
+    /* Pairs with node_close: it says that it closes, then waits for who enters. */
+    atomic_fetch_add(&n->entering, 1);
+    if (atomic_load(&n->closing))
         *result = memo_error(MEMO_ECLOSED, "the space is being closed");
-        return NULL;
+    else {
+        s = thread_self_find(n->serial);
+        if (s == NULL)
+            s = thread_self_make(n, result);
     }
-    s = thread_self_find(n->serial);
-    if (s == NULL)
-        s = thread_self_make(n, result);
     if (s != NULL) {
         node_last = s;
         node_last_serial = n->serial;
+        atomic_fetch_add(&s->in_call, 1);
     }
+    atomic_fetch_sub(&n->entering, 1);
     return s;
 }
 
@@ -473,7 +477,7 @@ static void wait_for_callers(node_t *n, const self_t *me)
     bool busy;
 
     do {
-        busy = false;
+        busy = atomic_load(&n->entering) != 0;
         pthread_mutex_lock(&n->mutex);
         for (s = n->selves; s != NULL; s = s->next)
             if (s != me && atomic_load(&s->in_call) != 0) {

@@ -219,6 +219,7 @@ struct node {
     uint32_t client;  /* index */
     unsigned cpus;    /* this process may run on */
     _Atomic bool closing;
+    _Atomic uint32_t entering; /* threads that enter for the first time: no list has them yet */
     uint64_t serial;  /* of this handle in this process: never given twice */
     /* What the layer above has the node do for it; called by repairs and closes. */
     const struct node_user *user;
@@ -298,11 +299,8 @@ static inline self_t *node_enter(node_t *n, int *result)
 {
     self_t *s = node_last;
 
-    if (__builtin_expect(node_last_serial != n->serial, 0)) {
-        s = node_enter_slowly(n, result);
-        if (s == NULL)
-            return NULL;
-    }
+    if (__builtin_expect(node_last_serial != n->serial, 0))
+        return node_enter_slowly(n, result);
     atomic_store_explicit(&s->in_call, atomic_load_explicit(&s->in_call, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     if (__builtin_expect(node_membarrier, 1))
