@@ -339,6 +339,30 @@ static void test_both_killed(void)
     tap_ok(bench_walk(me), "every block is accounted for");
 }
 
+/* A section is known by a word in it, which a memo's data may have too. */
+static void test_looks_like_a_section(void)
+{
+    pid_t child = tap_fork();
+    unsigned i;
+
+    if (child == 0) {
+        static node_t n;
+        self_t *s;
+        struct memo *m;
+        bench_open(&n, BENCH_BYTES);
+        s = bench_enter(&n);
+        m = hand_alloc(s, 5000);
+        for (i = 0; i < 5000 / sizeof(uint64_t); i++)
+            ((uint64_t *)hand_data(m))[i] = SECTION_MAGIC;
+        hand_free_begin(s, m);
+        log_commit(s);
+        raise(SIGKILL); /* with the memo on its way to the heap */
+    }
+    wait_for(&child, 1);
+    bench_repair(me, 1);
+    tap_ok(bench_walk(me), "what a memo's bytes say frees nothing");
+}
+
 int main(void)
 {
     tap_timeout(60);
@@ -353,6 +377,7 @@ int main(void)
     test_receiver_killed();
     test_sender_killed();
     test_both_killed();
+    test_looks_like_a_section();
     node_leave(me);
     bench_close(&node);
     return tap_done();

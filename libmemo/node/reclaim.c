@@ -29,9 +29,11 @@ void slot_discard(self_t *s, offset_t *at)
     section_t *section = *at != 0 ? node_at(s, *at) : NULL;
     uint32_t k;
 
-    if (section != NULL && section->magic == SECTION_MAGIC)
+    if (section != NULL && section->magic == SECTION_MAGIC) {
         for (k = 0; k < SECTION_EXTENTS; k++)
             heap_free(s, &section->extents[k]);
+        section->magic = 0; /* the page may come back here with other contents behind this word */
+    }
     heap_free(s, at);
 }
 

@@ -126,8 +126,9 @@ void repair_empty(self_t *s, uint32_t index, bool drop)
     silence(s, index, drop);
     empty_hand(s, index, drop);
     s->node->user->retire(s, index);
+    slot_discard(s, &b->scratch[SLOT_SCRATCH]);
     for (i = 0; i < SCRATCH_SLOTS; i++)
-        slot_discard(s, &b->scratch[i]);
+        heap_free(s, &b->scratch[i]);
     b->log_room = 0;
     heap_free(s, &b->log_more);
     heap_flush_of(s, b);

@@ -15,11 +15,12 @@ slot_t *section_slot(const self_t *s, section_t *section, uint32_t index)
 
     if (index < room)
         return (slot_t *)node_at(s, node_offset(s, section) + sizeof *section) + index;
+    index -= room;
     for (k = 0; k < SECTION_EXTENTS - 1; k++) {
-        index -= room;
         room *= 2;
         if (index < room)
             break;
+        index -= room;
     }
     return (slot_t *)node_at(s, section->extents[k]) + index;
 }

@@ -135,7 +135,8 @@ void slot_reclaim(self_t *s, uint32_t sender);
 /* The same for sections that were not drained when their parties went. */
 void slot_reclaim_left(self_t *s);
 
-/* Frees a section that is on its way to the heap, with all that hangs on it. */
+/* Frees a section (or an extent) that is on its way to the heap, with all that hangs on it. */
+#define SLOT_SCRATCH 1 /* where it is, in a body's scratch */
 void slot_discard(self_t *s, offset_t *section);
 
 #endif
