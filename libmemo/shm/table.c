@@ -226,6 +226,7 @@ static bool segment_there(self_t *s, uint64_t i)
     if (heap_alloc(s, segment_bytes(k), scratch) != MEMO_OK)
         return false;
     log_commit(s);
+    memset(node_at(s, *scratch), 0, segment_bytes(k)); /* free locks */
     log_u64(s, &root->segments[k], *scratch);
     log_u64(s, scratch, 0);
     log_commit(s);
@@ -260,9 +261,9 @@ static void grow_locked(self_t *s, uint64_t buckets)
     bool one_lock = shm_root(s)->one_lock != 0;
 
     lock_take(s, lock_of(s, old));
-    /* Nobody looks at the new one before the count says so. */
-    atomic_store(&new->lock.waiters, 0);
-    atomic_store(&new->lock.owner, one_lock ? 0 : s->id);
+    /* It may be held a moment by who saw a count that a death undid. */
+    if (!one_lock)
+        lock_take(s, &new->lock);
     if (chain_length(s, old, LOG_ENTRIES) < (LOG_ENTRIES - 4) / 2)
         split(s, old, new, buckets);
     if (!one_lock)
