@@ -71,6 +71,7 @@ static void retire(self_t *s, uint32_t index)
     fire_delayed(s, shm_body(s));
     origins_flush(s, b);
     origins_flush(s, shm_body(s));
+    quiet_leave(s, index);
 }
 
 static void self_gone(self_t *s)

@@ -14,9 +14,11 @@
 #include "libmemo/node/wait.h"
 #include "libmemo/shm/shm.h"
 
+/* Under the quiet lock: a body stays as long as its party has the flag (quiet_leave). */
 static request_t *waiting_request(const self_t *s, uint32_t index)
 {
-    body_t *b = party_body(s, node_party(s, index));
+    const party_t *p = node_party(s, index);
+    body_t *b = (atomic_load(&p->flags) & PARTY_QUIET) != 0 ? party_body(s, p) : NULL;
     offset_t at = b != NULL ? atomic_load(&shm_body_of(b)->quiet) : 0;
 
     return at != 0 ? node_at(s, at) : NULL;
@@ -207,6 +209,13 @@ void quiet_wait(self_t *s, request_t *r)
     quiet_unlock(s);
 }
 
+void quiet_leave(self_t *s, uint32_t index)
+{
+    quiet_lock(s);
+    atomic_fetch_and(&node_party(s, index)->flags, ~(uint32_t)PARTY_QUIET);
+    quiet_unlock(s);
+}
+
 /* ---- runs ------------------------------------------------------------------------------------------------ */
 
 static run_t *run_of(const self_t *s, uint64_t id)
@@ -254,6 +263,7 @@ static bool run_has_clients(const self_t *s, uint64_t id, uint32_t but)
 void quiet_client_gone(self_t *s, uint32_t client)
 {
     client_t *c = &s->root->clients[client];
+    uint32_t used, i;
     run_t *run;
 
     quiet_lock(s);
@@ -262,12 +272,10 @@ void quiet_client_gone(self_t *s, uint32_t client)
         run->id = 0;
     c->run = 0;
     c->rank = -1; /* takes part no more */
-    quiet_unlock(s);
     /* Those who are left look at their next tick at the latest; be quicker. */
-    {
-        uint32_t used = atomic_load(&s->root->parties_used), i;
-        for (i = 0; i < used; i++)
-            if (waiting_request(s, i) != NULL)
-                slot_ring(s, i);
-    }
+    used = atomic_load(&s->root->parties_used);
+    for (i = 0; i < used; i++)
+        if (waiting_request(s, i) != NULL)
+            slot_ring(s, i);
+    quiet_unlock(s);
 }

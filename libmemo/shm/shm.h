@@ -415,6 +415,9 @@ void quiet_check(self_t *s);
 /* Waits until no decision about quiet is under way. Any lock but the quiet lock may be held; a mutation may be open. */
 void quiet_settle(self_t *s);
 
+/* The party takes part no more; decisions look at its body no more. */
+void quiet_leave(self_t *s, uint32_t index);
+
 /* The client, if it is of a run, counts from now on. */
 void quiet_client_opened(self_t *s, const client_t *c);
 void quiet_client_gone(self_t *s, uint32_t client);
