@@ -1,30 +1,34 @@
-/* The slot list: messages between the processes of a node, which nobody waits for the receiver of.
+/* The slot list: messages between the processes of a node that nobody waits for the receiver of.
  *
- * This is the protocol of libmemo/node/slot.c as a Spin model. Every statement outside atomic and d_step is one
- * step; a d_step or atomic that covers several stores covers only what no other party reads at that moment (prev,
- * last and dest are read under the section's lock alone; a slot whose generation is even is read by nobody who
- * keeps what he read). Memory is sequentially consistent here: the model says nothing about weaker orders.
+ * This is the protocol of libmemo/node/slot.c, scan.c, log.c and repair.c, and of the threads that share a receiver in
+ * libmemo/shm/started.c, as a Spin model. Every statement outside atomic and d_step is one step; a d_step or atomic that
+ * covers several stores covers only what no other party reads meanwhile: prev, last and dest are read under the section's
+ * lock alone, and of a slot whose generation is even nobody keeps what he read. (With FINE those are steps of their own too.)
+ * Memory is sequentially consistent here: the model says nothing about weaker orders.
  *
  * What is checked, in every interleaving:
  *   - no message is lost: a request that was claimed is answered, else its receiver sleeps for ever (invalid end state);
  *   - none is read twice, and none is read from a slot that was used again: at the moment of acceptance the
- *     message must be the one for which the request was claimed (observer `want`), and the request still claimed;
+ *     message must be the one for which the request was claimed (observer `want`), the request still claimed, and the
+ *     message committed by its sender;
  *   - no deadlock: every party ends, every lock is free at the end;
- *   - the memory comes back: at the end no slot has an execution bit, and a sweep as the next put would do it leaves all free;
+ *   - the memory comes back: at the end every slot is free. (Where a receiver died a slot may be left spent; the next
+ *     put that is short of slots, done here as `sweep`, makes it free.)
  *   - nobody waits for a receiver: a put finds a slot at once. (One unread message per request: NX slots are enough.)
- *   - after a death, what the dead had accepted or had not yet accepted goes back once, and nothing that was committed is undone.
+ *   - after a death, what the dead had accepted or had not yet accepted goes back once; nothing committed is undone, and
+ *     nothing uncommitted is delivered.
  *
  * Parties: NS senders, each with a section of its own of NX slots, making PUTS puts, each to one waiting receiver or to
- * both at once; two receiving threads, each making GETS requests one after the other. Without SHARED each thread has its
- * receiver; with SHARED both use one (two scanners, one execution bit, an owner word). With CANCEL a
- * request may be cancelled at any time. VICTIM names who dies, at any step, and the survivor repairs
- * at some time after.
+ * two at once; two receiving threads, each making requests one after the other. Without SHARED each thread has its
+ * receiver; with SHARED both use one, in turns. With STARTED the second thread makes two requests at a time. With CANCEL a
+ * request may be cancelled at any time. VICTIM names who dies, at any step, once; a survivor repairs at some time after.
  *
  * The whole (all of this at once) is too large to search; t/models.sh lists the configurations that are searched
- * completely, and says what each leaves out. With -DMUTANT_x one thing is done wrong; the search must find it.
+ * completely. With -DMUTANT_x one thing is done wrong; the search must find it.
  *
- * What the model leaves out: a second death, a section that grows, more than two receivers, the heap, the folders,
- * and the wrap-around of generations and sequence numbers.
+ * What the model leaves out: a second death, a section that grows or is given back, more than two receivers, several
+ * posts in one mutation, the heap, the folders, the limits of generations and sequence numbers. Sleeps have no time
+ * limit here, except that every sleeper is woken once after a repair (`wake_all`), as the limit would.
  */
 
 #ifndef NS
@@ -66,6 +70,11 @@
 #define MASK claims
 #endif
 
+/* With a death the searches are larger. Steps which the other configurations take one by one, and between which a
+ * death can do nothing new, are then taken together. */
+#if VICTIM != 0 && !defined(FINE)
+#define COARSE
+#endif
 #ifdef FINE
 #define TOGETHER
 #else
@@ -82,12 +91,6 @@
 #define SENDER(s)   (1 + (s))
 #define THREAD(q)   (4 + (q))
 #define SURVIVOR    7
-#ifdef SHARED
-#define IS_DEAD(owner) ((owner) >= THREAD(0) && (owner) <= THREAD(1))
-#else
-#define IS_DEAD(owner) ((owner) == VICTIM)
-#endif
-
 /* states of a request */
 #define IDLE        0           /* cancelled, or answered and taken */
 #define PENDING     1
@@ -98,8 +101,24 @@
 byte lock[NS];
 byte first[NS];
 byte last[NS];
+bool spent[NS];                 /* somebody left a spent slot to the lock's holder */
+
+/* What the log of the party that is at work on the section says: its death undoes it, or completes the post. */
+#if VICTIM != 0
+byte unlinking[NS];             /* the slot */
+byte stores[NS];                /* those made so far, a bit each */
+#define NOTE(s, store) stores[s] = stores[s] | store
+#define NOTE_SLOT(s, x) unlinking[s] = x
+#define NOTE_DONE(s) stores[s] = 0; unlinking[s] = 0
+#else
+#define NOTE(s, store)
+#define NOTE_SLOT(s, x)
+#define NOTE_DONE(s)
+#endif
 #if VICTIM == 1
-byte intent[NS];                /* the sender's word: this slot is being posted */
+byte claimed[NS];               /* requests, a bit each */
+byte filled[NS];                /* the slot */
+byte intent[NS];                /* the slot that is committed, and being posted */
 #define INTENT(s) intent[s]
 #else
 #define INTENT(s) 0
@@ -115,22 +134,20 @@ byte message[SLOTS];            /* also the sequence number: it grows within a s
 #if defined(SHARED) || defined(STARTED)
 byte slot_request[SLOTS];
 #endif
-#ifdef SHARED
-byte slot_request_gen[SLOTS];
-#endif
 
 /* a receiver */
 byte attention[NR];
 bool parked[NR];
-#ifdef SHARED
-byte owner[NR];
-#endif
 
-/* a request, with its thread's sleep */
+/* a request */
 byte request[NQ];
+
 #ifdef SHARED
-byte request_gen[NQ];
-bool woken[NQ];                 /* the receiver's event count has moved since this thread read it */
+/* in the memory of the process whose threads share the receiver */
+byte mutex;
+bool scanning;                  /* one of them sleeps on the bell, or is about to */
+bool woken[NQ];                 /* the bell has moved since this thread read it */
+bool signalled[NQ];             /* what the others sleep on */
 #endif
 
 /* observers: no party acts on them */
@@ -151,20 +168,82 @@ inline unlink(s, x)
 {
     atomic {
         if
-        :: first[s] == x -> first[s] = (next[x] == x -> 0 : next[x])
+        :: next[x] != x ->
+            next[prev[x]] = next[x];
+            prev[next[x]] = prev[x];
+            NOTE_SLOT(s, x);
+            NOTE(s, 1)
         :: else
         fi
     };
-    TOGETHER {
+    atomic {
         if
-        :: last[s] == x -> last[s] = (prev[x] == x -> 0 : prev[x])
+        :: first[s] == x ->
+            first[s] = (next[x] == x -> 0 : next[x]);
+            NOTE_SLOT(s, x);
+            NOTE(s, 2)
+        :: else
+        fi
+    };
+    d_step {
+        if
+        :: last[s] == x ->
+            last[s] = (prev[x] == x -> 0 : prev[x]);
+            NOTE(s, 4)
         :: else
         fi;
-        next[prev[x]] = next[x];
-        prev[next[x]] = prev[x];
-        prev[x] = 0
+        gen[x] = gen[x] + 1;
+        NOTE(s, 8)
     };
-    TOGETHER { gen[x] = gen[x] + 1; dest[x] = 0 }
+    d_step { dest[x] = 0; prev[x] = 0; NOTE_DONE(s) }
+}
+
+#define IS_SPENT(x) (dest[x] != 0 && exec[x] == 0)
+
+/* Frees all spent slots. Under the lock. */
+inline collect(s)
+{
+    y = BASE(s) + 1;
+    do
+    :: atomic { y <= END(s) && !IS_SPENT(y) -> y++ }
+    :: atomic { y <= END(s) && IS_SPENT(y) -> skip };
+        unlink(s, y);
+        y++
+    :: atomic { y > END(s) -> y = 0; break }
+    od
+}
+
+/* Sees to what others left meanwhile: they say so, then try the lock; we free the lock, then look. */
+inline unlock(s, me)
+{
+#ifdef COARSE
+    do
+    :: atomic { spent[s] -> spent[s] = false };
+        collect(s)
+    :: atomic { !spent[s] -> lock[s] = 0; break }
+    od
+#else
+    do
+    ::  if
+        :: atomic { spent[s] -> spent[s] = false };
+            collect(s)
+        :: atomic { !spent[s] -> skip }
+        fi;
+        lock[s] = 0;
+#ifdef MUTANT_NO_SECOND_LOOK
+        break
+#else
+        if
+        :: atomic { !spent[s] -> break }
+        :: atomic { spent[s] -> skip };
+            if
+            :: atomic { lock[s] == 0 -> lock[s] = me }
+            :: atomic { lock[s] != 0 -> break }
+            fi
+        fi
+#endif
+    od
+#endif
 }
 
 #if VICTIM != 0
@@ -188,11 +267,6 @@ inline wake(r)
     }
 }
 
-inline set_attention(s, r)
-{
-    attention[r] = attention[r] | BIT(s)
-}
-
 /* ------------------------------------------------------------------ sender */
 
 inline claim(s, q)
@@ -202,113 +276,146 @@ inline claim(s, q)
         :: (choice & BIT(q)) && request[q] == PENDING ->
             request[q] = CLAIMED(s);
             want[q] = m;
-            claims = claims | BIT(q)
+            claims = claims | BIT(q);
+#if VICTIM == 1
+            claimed[s] = claimed[s] | BIT(q)
+#endif
         :: else
         fi
     }
 }
 
-#define UNREAD_NONE(x) (dest[x] != 0 && exec[x] == 0)
-#ifdef MUTANT_NEVER_FREED
-#define BUSY(x) (dest[x] != 0)
-#else
-#define BUSY(x) (dest[x] != 0 && exec[x] != 0)         /* if all are, a put would wait for a receiver */
-#endif
+#define FREE(s)  (dest[BASE(s) + 1] == 0 || (NX > 1 && dest[BASE(s) + (NX + 1) / 2] == 0) || dest[END(s)] == 0)
 
-#ifdef ANYSLOT
-/* A free slot, whichever; and of the spent ones, which the lock lets us unlink, any number. */
+/* Beginning behind the last; with LOWEST at the lowest, which uses slots again sooner. */
 inline find_slot(s)
 {
-    do
-    :: atomic { dest[BASE(s) + 1] == 0 -> x = BASE(s) + 1; break }
-    :: atomic { dest[BASE(s) + 2] == 0 -> x = BASE(s) + 2; break }
-    :: atomic { NX > 2 && dest[END(s)] == 0 -> x = END(s); break }
-#ifndef MUTANT_NEVER_FREED
-    :: atomic { UNREAD_NONE(BASE(s) + 1) -> x = BASE(s) + 1 }; unlink(s, x)
-    :: atomic { UNREAD_NONE(BASE(s) + 2) -> x = BASE(s) + 2 }; unlink(s, x)
-    :: atomic { NX > 2 && UNREAD_NONE(END(s)) -> x = END(s) }; unlink(s, x)
-#endif
-    :: atomic { BUSY(BASE(s) + 1) && BUSY(BASE(s) + 2) && BUSY(END(s)) -> assert(false) }
-    od
-}
-#else
-/* The first that is free, or spent: the lock lets us unlink it. */
-inline find_slot(s)
-{
+#ifdef LOWEST
     x = BASE(s) + 1;
+#else
+    x = (last[s] == 0 -> BASE(s) + 1 : (last[s] == END(s) -> BASE(s) + 1 : last[s] + 1));
+#endif
     do
-    :: atomic { x <= END(s) && dest[x] == 0 -> break }
-    :: atomic { x <= END(s) && dest[x] != 0 && !BUSY(x) -> skip };
-        unlink(s, x);
-        break
-    :: atomic { x <= END(s) && BUSY(x) -> x++ }
-    :: atomic { x > END(s) -> assert(false) }
+    :: dest[x] != 0 -> x = (x == END(s) -> BASE(s) + 1 : x + 1)
+    :: else -> break
     od
 }
-#endif
 
 inline fill(s)
 {
+    atomic { find_slot(s) };
     TOGETHER {
         message[x] = m;
 #ifdef SHARED
         slot_request[x] = claims - 1;
-        slot_request_gen[x] = request_gen[claims - 1];
 #endif
 #ifdef STARTED
         slot_request[x] = (claims & 4 -> 2 : 1);
 #endif
-        dest[x] = MASK;
-        exec[x] = MASK;
-        if
-        :: first[s] == 0 -> next[x] = x; prev[x] = x
-        :: else -> next[x] = first[s]; prev[x] = last[s]
-        fi
-    };
 #if VICTIM == 1
-    d_step { intent[s] = x; committed[s] = m }          /* the point of commitment */
+        filled[s] = x;
 #endif
-}
-
-inline splice(s)
-{
-    gen[x] = gen[x] + 1;
-    TOGETHER {
-        if
-        :: first[s] == 0 -> first[s] = x
-        :: else -> next[last[s]] = x; prev[first[s]] = x
-        fi;
-        last[s] = x
+        exec[x] = MASK;
+        dest[x] = MASK
     }
 }
 
-inline tell(s)
+inline commit(s)
+{
+#if VICTIM == 1
+    d_step {
+#ifndef MUTANT_NO_COMPLETION
+        intent[s] = x;
+#endif
+        committed[s] = m;
+#ifndef MUTANT_LOG_KEPT
+        claimed[s] = 0;
+        filled[s] = 0
+#endif
+    }
+#else
+    skip
+#endif
+}
+
+/* Every step may be done again. */
+inline splice(s)
 {
     if
-    :: atomic { (MASK & BIT(0)) -> set_attention(s, 0) }
-    :: atomic { !(MASK & BIT(0)) -> set_attention(s, 1) }
-    fi;
-    if
-    :: atomic { MASK == 3 -> set_attention(s, 1) }
-    :: else
+    :: atomic { last[s] == x -> skip }
+    :: atomic { last[s] != x -> skip };
+        TOGETHER {
+            if
+            :: first[s] == 0 -> next[x] = x; prev[x] = x
+            :: else -> next[x] = first[s]; prev[x] = last[s]
+            fi
+        };
+        gen[x] = gen[x] | 1;
+        d_step {
+            if
+            :: last[s] == 0 -> first[s] = x
+            :: else -> next[last[s]] = x; prev[first[s]] = x
+            fi
+        };
+        last[s] = x
     fi
+}
+
+#define NOTE_SLEEPER(r) sleepers = sleepers | (parked[r] -> BIT(r) : 0)
+
+/* Who has not said that it sleeps when its attention is drawn will see that before it does. */
+inline draw(s, r)
+{
+    if
+#ifdef COARSE
+    :: atomic { dest[x] & BIT(r) -> attention[r] = attention[r] | BIT(s); NOTE_SLEEPER(r) }
+#else
+    :: atomic { dest[x] & BIT(r) -> attention[r] = attention[r] | BIT(s) };
+        NOTE_SLEEPER(r)
+#endif
+    :: atomic { !(dest[x] & BIT(r)) -> skip }
+    fi
+}
+
+inline draw_attention(s)
+{
+    draw(s, 0);
+#if NR > 1
+    draw(s, 1);
+#endif
+    skip
+}
+
+inline post(s)
+{
+#ifdef MUTANT_ATTENTION_FIRST
+    draw_attention(s);
+    splice(s);
+#else
+    splice(s);
+    draw_attention(s);
+#endif
+#if VICTIM == 1
+    intent[s] = 0
+#else
+    skip
+#endif
 }
 
 inline rouse()
 {
-    if
-    :: atomic { (MASK & BIT(0)) -> wake(0) }
-    :: atomic { !(MASK & BIT(0)) -> wake(1) }
-    fi;
-    if
-    :: atomic { MASK == 3 -> wake(1) }
-    :: else
-    fi
+    do
+    :: atomic { sleepers & BIT(0) -> sleepers = sleepers & ~BIT(0); wake(0) }
+#if NR > 1
+    :: atomic { !(sleepers & BIT(0)) && (sleepers & BIT(1)) -> sleepers = 0; wake(1) }
+#endif
+    :: atomic { sleepers == 0 -> break }
+    od
 }
 
 proctype sender(byte s)
 {
-    byte k, m, x, choice, claims;
+    byte k, m, x, y, choice, claims, sleepers;
 
     {
         do
@@ -328,6 +435,14 @@ proctype sender(byte s)
 #endif
                 fi
             };
+            if
+            :: atomic { FREE(s) -> skip }
+            :: atomic { !FREE(s) -> skip };
+#ifndef MUTANT_NEVER_FREED
+                collect(s)
+#endif
+            fi;
+            assert(FREE(s));            /* or a put would wait for a receiver */
 #ifdef MUTANT_CLAIM_UNLOCKED
             lock[s] = 0;
 #endif
@@ -340,38 +455,24 @@ proctype sender(byte s)
             atomic { lock[s] == 0 -> lock[s] = SENDER(s) };
 #endif
             if
-            :: atomic { claims == 0 -> lock[s] = 0; choice = 0; m = 0 }         /* into the folder with it */
+            :: atomic { claims == 0 -> choice = 0; m = 0 };     /* into the folder with it */
+                unlock(s, SENDER(s))
             :: atomic { claims != 0 -> choice = 0 };
-                find_slot(s);
                 fill(s);
-#ifdef MUTANT_ATTENTION_FIRST
-                tell(s);
-                splice(s);
-#else
-                splice(s);
-                tell(s);
-#endif
-#if VICTIM == 1
-                intent[s] = 0;
-#endif
-                atomic { lock[s] = 0; x = 0; m = 0 };
-                rouse();
-                claims = 0
+                commit(s);
+                atomic { m = 0; claims = 0 };
+                post(s);
+                x = 0;
+                unlock(s, SENDER(s));
+                rouse()
             fi
         :: atomic { k == PUTS -> break }
         od
     } MORTAL(SENDER(s));
-    atomic { k = 0; m = 0; x = 0; claims = 0; choice = 0; finished++ }
+    atomic { k = 0; m = 0; x = 0; y = 0; claims = 0; choice = 0; sleepers = 0; finished++ }
 }
 
 /* ---------------------------------------------------------------- receiver */
-
-#define SPENT(x, g) (gen[x] == g && exec[x] == 0 && dest[x] != 0)
-
-inline clear_exec()
-{
-    d_step { exec[x] = exec[x] & ~BIT(r); spent = (exec[x] == 0) }
-}
 
 /* The bit is ours and set: nobody else can end this slot's generation. */
 inline accept(s)
@@ -388,22 +489,48 @@ inline accept(s)
         request[a] = ACCEPTED;
         m = 0;
         a = 0
-    }
+    };
+#ifdef SHARED
+    atomic { signalled[0] = true; signalled[1] = true };
+#ifndef MUTANT_SLEEPER_FORGOTTEN
+    atomic {
+        if
+        :: scanning -> wake(r)
+        :: else
+        fi
+    };
+#endif
+#endif
+    skip
 }
 
-/* A lock that is not to be had at once: whoever has it, or the next put, sees to the spent slot. */
-inline free_if_spent(s)
+/* A lock that is not to be had at once: whoever has it sees to the spent slot. */
+inline leave(s)
 {
     if
-#ifdef MUTANT_NEVER_FREED
-    :: spent = false
+    :: atomic { lock[s] == 0 -> lock[s] = THREAD(q); y = 1 }
+#ifdef COARSE
+    :: atomic { lock[s] != 0 -> spent[s] = true }
 #else
-    :: atomic { !spent -> skip }
-    :: atomic { spent && lock[s] == 0 && SPENT(x, g) -> lock[s] = THREAD(q) };
-        unlink(s, x);
-        atomic { lock[s] = 0; spent = false }
-    :: atomic { spent && !(lock[s] == 0 && SPENT(x, g)) -> spent = false }
+    :: atomic { lock[s] != 0 -> skip };
+        spent[s] = true;
+        atomic {
+            if
+            :: lock[s] == 0 -> lock[s] = THREAD(q); y = 1
+            :: else
+            fi
+        }
 #endif
+    fi;
+    if
+    :: atomic { y == 1 -> y = 0 };
+        if
+        :: atomic { gen[x] == g && IS_SPENT(x) -> skip };
+            unlink(s, x)
+        :: atomic { !(gen[x] == g && IS_SPENT(x)) -> skip }
+        fi;
+        unlock(s, THREAD(q))
+    :: else
     fi
 }
 
@@ -414,11 +541,7 @@ inline free_if_spent(s)
 #define SAME(x, g) (gen[x] == g)
 #define LIVE(g)    ODD(g)
 #endif
-#ifdef MUTANT_NO_NEXT_CHECK
-#define SAME_NEXT(x, n) true
-#else
 #define SAME_NEXT(x, n) (next[x] == n)
-#endif
 #ifdef MUTANT_NO_FIRST_CHECK
 #define SAME_FIRST(s, x) true
 #else
@@ -460,13 +583,19 @@ look:
     :: atomic { !SAME(x, g) -> RESTART }
     fi;
 #ifdef MUTANT_CLEAR_BEFORE_READ
-    clear_exec();
+    exec[x] = exec[x] & ~BIT(r);
     accept(s);
 #else
     accept(s);
-    clear_exec();
+    exec[x] = exec[x] & ~BIT(r);
 #endif
-    free_if_spent(s);
+#ifndef MUTANT_NEVER_FREED
+    if
+    :: atomic { IS_SPENT(x) -> skip };
+        leave(s)
+    :: atomic { !IS_SPENT(x) -> skip }
+    fi;
+#endif
 on:
 #ifdef MUTANT_STOP_AT_FIRST
     f = first[s];
@@ -534,67 +663,139 @@ inline cancel()
 /* Nobody will ever answer: only because the model's program ends. */
 #define GIVE_UP (OVER && IS_PENDING)
 
-#ifdef SHARED
-#define PARK    woken[q] = false; parked[r] = true
-#define UNPARK  woken[q] = false        /* parked stays: another may be asleep under it */
-#else
-#define PARK    parked[r] = true
-#define UNPARK  parked[r] = false
-#endif
+#define TAKE(q) request[q] = IDLE
+
+#ifndef SHARED
 
 /* Asleep until woken. What is rechecked after parked is set was set before parked is looked at. */
 inline park()
 {
-    atomic { PARK };
+    parked[r] = true;
 #ifndef MUTANT_NO_RECHECK
     if
-    :: atomic { attention[r] != 0 -> UNPARK; goto again }
+    :: atomic { attention[r] != 0 -> parked[r] = false; goto again }
     :: atomic { attention[r] == 0 -> skip }
     fi;
 #endif
     if
-#ifdef SHARED
-    :: atomic { ANSWERED -> UNPARK; goto again }
-    :: atomic { !ANSWERED -> skip }
-    fi;
-    if
-    :: atomic { woken[q] -> UNPARK }
-#else
     :: atomic { !parked[r] -> skip }
-#endif
-    :: atomic { GIVE_UP -> UNPARK }
+    :: atomic { GIVE_UP -> parked[r] = false }
 #ifdef CANCEL
-    :: atomic { IS_PENDING -> UNPARK; cancel() }
+    :: atomic { IS_PENDING -> parked[r] = false; cancel() }
 #endif
     fi
 }
 
+#else
+
+#ifdef MUTANT_NO_OWNER
+#define MUTEX_IS_FREE true
+#else
+#define MUTEX_IS_FREE (mutex == 0)
+#endif
+#define MUTEX_TAKE atomic { MUTEX_IS_FREE -> mutex = THREAD(q) }
+
+/* On the receiver's bell. Parked stays set until a sender clears it: it is not ours alone. */
+inline sleep_on_bell()
+{
+    d_step { woken[q] = false; parked[r] = true };
+    if
+    :: atomic { attention[r] != 0 -> goto awake }
+    :: atomic { attention[r] == 0 -> skip }
+    fi;
+    if
+#ifndef MUTANT_SLEEPER_FORGOTTEN
+    :: atomic { ANSWERED -> goto awake }
+    :: atomic { !ANSWERED -> skip };
+#else
+    :: true ->
+#endif
+        if
+        :: atomic { woken[q] -> skip }
+        :: atomic { GIVE_UP -> skip }
+        fi
+    fi;
+awake:
+    woken[q] = false
+}
+
+/* Under the mutex, which is let go meanwhile. */
+inline sleep_common()
+{
+    if
+    :: d_step { scanning -> signalled[q] = false; mutex = 0 };
+        if
+        :: atomic { signalled[q] -> signalled[q] = false }
+        :: atomic { GIVE_UP -> skip }
+        fi;
+        MUTEX_TAKE
+    :: d_step { !scanning -> scanning = true; mutex = 0 };
+        sleep_on_bell();
+        MUTEX_TAKE;
+        scanning = false;
+        pumps = 2
+    fi
+}
+
+#endif
+
 proctype receiver(byte r; byte q)
 {
-    byte k, sec, todo, x, g, number, n, gn, f, m, a;
-    bool spent, stop;
+    byte k, sec, todo, x, y, g, number, n, gn, f, m, a;
+#ifdef SHARED
+    byte pumps;                 /* 1 on entry; 2 after a sleep on the bell, and tells the others */
+#endif
+    bool stop;
 
     {
         do
+#ifdef SHARED
+        :: d_step {
+                k < (q == 0 -> GETS0 : GETS1) && MUTEX_IS_FREE ->
+                mutex = THREAD(q);
+#else
         :: d_step {
                 k < (q == 0 -> GETS0 : GETS1) ->
-                k++;
-#ifdef SHARED
-                request_gen[q] = request_gen[q] + 1;
 #endif
+                k++;
                 if
                 :: HAS_SECOND -> request[SECOND] = PENDING
                 :: else
                 fi;
                 request[q] = PENDING
             };
+#ifdef SHARED
+            mutex = 0;
+            MUTEX_TAKE;
+            pumps = 1;
+again:
+            if
+            :: atomic { pumps != 0 && attention[r] != 0 -> NOTE_ATTENTION };
+                scan_all()
+            :: atomic { pumps == 0 || attention[r] == 0 -> skip }
+            fi;
+            atomic {
+                if
+                :: pumps == 2 -> signalled[0] = true; signalled[1] = true
+                :: else
+                fi;
+                pumps = 0
+            };
+            if
+            :: atomic { ANSWERED -> TAKE(q); mutex = 0; goto answered }
+            :: atomic { !ANSWERED && GIVE_UP -> cancel() }
+            :: atomic { !ANSWERED && !GIVE_UP -> skip };
+                sleep_common()
+            fi;
+            goto again;
+#else
 again:
             if
             :: atomic {
                     ANSWERED ->
-                    request[q] = IDLE;
+                    TAKE(q);
                     if
-                    :: HAS_SECOND -> request[SECOND] = IDLE
+                    :: HAS_SECOND -> TAKE(SECOND)
                     :: else
                     fi;
                     goto answered
@@ -603,40 +804,21 @@ again:
 #ifdef CANCEL
             :: atomic { IS_PENDING -> cancel() }
 #endif
-#ifndef SHARED
             :: atomic { !ANSWERED && attention[r] != 0 -> NOTE_ATTENTION };
                 scan_all()
             :: atomic { !ANSWERED && attention[r] == 0 -> skip };
                 park()
-#else
-            :: atomic { !ANSWERED -> skip };
-                if
-                :: atomic { attention[r] == 0 -> skip };
-                    park()
-#ifdef MUTANT_NO_OWNER
-                :: atomic { attention[r] != 0 -> NOTE_ATTENTION };
-                    scan_all()
-#else
-                :: atomic { attention[r] != 0 && owner[r] == 0 -> owner[r] = THREAD(q) };
-                    atomic { NOTE_ATTENTION };
-                    scan_all();
-                    owner[r] = 0;
-                    wake(r)
-                :: atomic { attention[r] != 0 && owner[r] != 0 -> skip };
-                    atomic { owner[r] == 0 || ANSWERED -> skip }
-#endif
-                fi
-#endif
             fi;
             goto again;
+#endif
 answered:
             skip
         :: atomic { k == (q == 0 -> GETS0 : GETS1) -> break }
         od
     } MORTAL(THREAD(r));
     atomic {
-        k = 0; sec = 0; todo = 0; x = 0; g = 0; number = 0; n = 0; gn = 0; f = 0; m = 0; a = 0;
-        spent = false; stop = false
+        k = 0; sec = 0; todo = 0; x = 0; y = 0; g = 0; number = 0; n = 0; gn = 0; f = 0; m = 0; a = 0;
+        stop = false
     }
 }
 
@@ -644,108 +826,33 @@ answered:
 
 #if VICTIM != 0
 
-#ifdef MUTANT_NO_COMPLETION
-#define PUBLISHED(s, x) ODD(gen[x])
+#if defined(SHARED) && VICTIM == 4
+#define IS_DEAD(owner) ((owner) == THREAD(0) || (owner) == THREAD(1))
 #else
-#define PUBLISHED(s, x) (ODD(gen[x]) || INTENT(s) == x)
+#define IS_DEAD(owner) ((owner) == VICTIM)
 #endif
 
-/* Which slots are the list: each gets a new generation, and is odd from one store to the next. */
-inline sift(s)
+/* Newest first. The log is the lock's holder's: there is none of the dead where the lock is not his. */
+inline undo_unlinking(s)
 {
-    x = BASE(s) + 1;
-    do
-    :: atomic {
-            x <= END(s) ->
-            if
-            :: PUBLISHED(s, x) && exec[x] != 0 ->
-                kept = kept | BIT(x - BASE(s));
-                gen[x] = gen[x] + (ODD(gen[x]) -> 2 : 1)
-            :: else ->
-                gen[x] = gen[x] + (ODD(gen[x]) -> 1 : 0);
-                exec[x] = 0;
-                dest[x] = 0
-            fi;
-            x++
-        }
-    :: atomic { x > END(s) -> x = 0; break }
-    od
-}
-
-/* x becomes the oldest of what is kept. */
-inline oldest(s)
-{
-    x = 0;
-    i = 1;
-    do
-    :: i <= NX ->
+    if
+    :: atomic { IS_DEAD(lock[s]) && stores[s] != 0 -> x = unlinking[s] };
+        d_step { dest[x] = 1; gen[x] = gen[x] - ((stores[s] & 8) -> 1 : 0) };
         if
-        :: (kept & BIT(i)) && (x == 0 || message[BASE(s) + i] < message[x]) -> x = BASE(s) + i
-        :: else
+        :: atomic { stores[s] & 4 -> last[s] = x }
+        :: atomic { !(stores[s] & 4) -> skip }
         fi;
-        i++
-    :: else -> break
-    od;
-    i = 0;
-    kept = kept & ~BIT(x - BASE(s))
-}
-
-inline relink(s)
-{
-    do
-    :: atomic {
-            kept != 0 ->
-            oldest(s);
-            if
-            :: head == 0 -> head = x; prev[x] = x; next[x] = x
-            :: else -> prev[x] = tail; prev[head] = x; next[x] = head
-            fi
-        };
-        atomic {
-            if
-            :: tail != 0 -> next[tail] = x
-            :: else
-            fi;
-            tail = x;
-            x = 0
-        }
-    :: atomic { kept == 0 -> first[s] = head; last[s] = tail; head = 0; tail = 0; break }
-    od
-}
-
-inline call_attention(s)
-{
-    x = BASE(s) + 1;
-    do
-    :: atomic { x <= END(s) -> live = live | (ODD(gen[x]) -> exec[x] : 0); x++ }
-    :: atomic { x > END(s) -> x = 0; break }
-    od;
-    if
-    :: atomic { live & BIT(0) -> set_attention(s, 0) }
-    :: atomic { !(live & BIT(0)) -> skip }
-    fi;
-#if NR > 1
-    if
-    :: atomic { live & BIT(1) -> set_attention(s, 1) }
-    :: atomic { !(live & BIT(1)) -> skip }
-    fi;
-#endif
-    live = 0
-}
-
-/* Under the section's lock, taken over from the dead: the list anew, from the slots alone. */
-inline rebuild(s)
-{
-    sift(s);
-    relink(s);
-#ifndef MUTANT_NO_ATTENTION_REPAIR
-    call_attention(s);
-#endif
-#if VICTIM == 1
-    intent[s] = 0
-#else
-    skip
-#endif
+        if
+        :: atomic { stores[s] & 2 -> first[s] = x }
+        :: atomic { !(stores[s] & 2) -> skip }
+        fi;
+        if
+        :: atomic { stores[s] & 1 -> next[prev[x]] = x; prev[next[x]] = x }
+        :: atomic { !(stores[s] & 1) -> skip }
+        fi;
+        d_step { NOTE_DONE(s); x = 0 }
+    :: atomic { !(IS_DEAD(lock[s]) && stores[s] != 0) -> skip }
+    fi
 }
 
 inline wake_all()
@@ -755,67 +862,72 @@ inline wake_all()
 #if NR > 1
     wake(1);
 #endif
+#ifdef SHARED
+    signalled[0] = true;
+    signalled[1] = true;
+#endif
 #endif
     skip
 }
 
-#ifdef SHARED
-#ifdef MUTANT_NO_REQUEST_GENERATION
-#define SLOT_IS_FOR(x, q) (slot_request[x] == q)
-#else
-#define SLOT_IS_FOR(x, q) (slot_request[x] == q && slot_request_gen[x] == request_gen[q])
-#endif
-#else
-#define SLOT_IS_FOR(x, q) true
-#endif
+#if VICTIM == 1
 
-#ifdef MUTANT_UNDO_ALL
-#define HAS_SLOT(x, q) false
-#else
-#define HAS_SLOT(x, q) (ODD(gen[x]) && (exec[x] & BIT(RECEIVER_OF(q))) && SLOT_IS_FOR(x, q))
-#endif
-
-/* What the dead sender claimed, and published nothing for, is pending again. The bits are looked at before the
- * request: its receiver accepts before it clears. */
-inline undo_claims(s)
+inline unclaim(s, q)
 {
-    do
-    :: atomic { q < NQ && request[q] != CLAIMED(s) -> q++ }
-    :: atomic { q < NQ && request[q] == CLAIMED(s) -> x = BASE(s) + 1 };
-        do
-        :: atomic { x <= END(s) -> live = live | (HAS_SLOT(x, q) -> 1 : 0); x++ }
-        :: atomic { x > END(s) -> x = 0; break }
-        od;
+    atomic {
+        if
+        :: (claimed[s] & BIT(q)) && request[q] == CLAIMED(s) ->
+            assert(want[q] != COMMITTED(s));
+            request[q] = PENDING;
+            want[q] = 0
+        :: else
+        fi
+    }
+}
+
+/* What is not committed has not happened; what is committed happens. */
+inline void_sender(s)
+{
+    if
+    :: atomic { intent[s] != 0 -> x = intent[s] };
+        splice(s);
+#ifndef MUTANT_NO_ATTENTION_REPAIR
+        draw_attention(s);
+#endif
+        intent[s] = 0
+    :: atomic { intent[s] == 0 -> skip };
         atomic {
             if
-            :: !live && request[q] == CLAIMED(s) ->
-                assert(want[q] != COMMITTED(s));
-                request[q] = PENDING;
-                want[q] = 0
+            :: filled[s] != 0 -> dest[filled[s]] = 0; filled[s] = 0
             :: else
-            fi;
-            live = 0;
-            q++
-        }
-    :: atomic { q == NQ -> q = 0; break }
-    od
+            fi
+        };
+#ifndef MUTANT_NO_UNDO
+        unclaim(s, 0);
+        unclaim(s, 1);
+#ifdef STARTED
+        unclaim(s, 2);
+#endif
+#endif
+        claimed[s] = 0;
+        undo_unlinking(s)
+    fi;
+    x = 0
 }
 
 inline repair_sender(s)
 {
-    if
-    :: atomic { lock[s] == SENDER(s) -> lock[s] = SURVIVOR };
-#ifndef MUTANT_NO_REBUILD
-        rebuild(s);
+#ifndef MUTANT_NO_VOID
+    void_sender(s);
 #endif
-#ifndef MUTANT_NO_UNDO
-        undo_claims(s);
-#endif
-        lock[s] = 0
-    :: atomic { lock[s] != SENDER(s) -> skip }
-    fi;
+    atomic { lock[s] == 0 || lock[s] == SENDER(s) -> lock[s] = SURVIVOR };
+    spent[s] = true;
+    unlock(s, SURVIVOR);
+    rouse();
     wake_all()
 }
+
+#else
 
 /* Under the section's lock: the bits of the dead receiver. What it had accepted is not given back here. */
 inline take_back(s, r)
@@ -825,7 +937,7 @@ inline take_back(s, r)
     :: atomic { x <= END(s) && dest[x] != 0 && (exec[x] & BIT(r)) ->
             q = ADDRESSEE(x, r);
             if
-            :: SLOT_IS_FOR(x, q) && request[q] == CLAIMED(s) ->
+            :: request[q] == CLAIMED(s) ->
                 assert(want[q] == message[x]);
                 want[q] = 0;
                 request[q] = IDLE
@@ -833,12 +945,26 @@ inline take_back(s, r)
             fi;
             q = 0
         };
-        exec[x] = exec[x] & ~BIT(r)
-    :: atomic { x <= END(s) && dest[x] != 0 && exec[x] == 0 -> skip };
-        unlink(s, x);
+        exec[x] = exec[x] & ~BIT(r);
+        if
+        :: atomic { IS_SPENT(x) -> skip };
+            unlink(s, x)
+        :: atomic { !IS_SPENT(x) -> skip }
+        fi;
         x++
-    :: atomic { x <= END(s) && !(exec[x] & BIT(r)) && !(dest[x] != 0 && exec[x] == 0) -> x++ }
+    :: atomic { x <= END(s) && !(dest[x] != 0 && (exec[x] & BIT(r))) -> x++ }
     :: atomic { x > END(s) -> x = 0; break }
+    od
+}
+
+inline void_receiver()
+{
+    do
+    :: atomic { sec < NS && IS_DEAD(lock[sec]) -> skip };
+        undo_unlinking(sec);
+        sec++
+    :: atomic { sec < NS && !IS_DEAD(lock[sec]) -> sec++ }
+    :: atomic { sec == NS -> sec = 0; break }
     od
 }
 
@@ -863,24 +989,20 @@ inline settle(q)
 
 inline repair_receiver()
 {
+#ifndef MUTANT_NO_VOID
+    void_receiver();
+#endif
     refuse(0);
 #ifdef SHARED
     refuse(1);
 #endif
     do
-    :: atomic { sec < NS && lock[sec] == 0 -> lock[sec] = SURVIVOR };
+    :: atomic { sec < NS && (lock[sec] == 0 || IS_DEAD(lock[sec])) -> lock[sec] = SURVIVOR };
 #ifndef MUTANT_NO_BITS
         take_back(sec, 0);
 #endif
-        atomic { lock[sec] = 0; sec++ }
-    :: atomic { sec < NS && IS_DEAD(lock[sec]) -> lock[sec] = SURVIVOR };
-#ifndef MUTANT_NO_REBUILD
-        rebuild(sec);
-#endif
-#ifndef MUTANT_NO_BITS
-        take_back(sec, 0);
-#endif
-        atomic { lock[sec] = 0; sec++ }
+        unlock(sec, SURVIVOR);
+        sec++
     :: atomic { sec == NS -> sec = 0; break }
     od;
     settle(0);
@@ -890,9 +1012,11 @@ inline repair_receiver()
     wake_all()
 }
 
+#endif
+
 proctype survivor()
 {
-    byte x, i, q, sec, kept, head, tail, live;
+    byte x, y, q, sec, sleepers;
 
     dead = VICTIM;              /* at any time, also when all is over */
 #if VICTIM == 1
@@ -917,7 +1041,7 @@ inline settled()
         assert(lock[s] == 0 && INTENT(s) == 0);
         x = BASE(s) + 1;
         do
-        :: x <= END(s) -> assert(exec[x] == 0); x++
+        :: x <= END(s) -> assert(dest[x] == 0 || exec[x] == 0); x++
         :: else -> break
         od;
         s++
@@ -926,7 +1050,7 @@ inline settled()
     s = 0
 }
 
-/* As a put would, of all slots: then nothing is left. */
+/* Nothing is left. */
 inline sweep()
 {
     do
@@ -934,11 +1058,13 @@ inline sweep()
         x = BASE(s) + 1;
         do
         :: x <= END(s) ->
+#if VICTIM == 4
             if
             :: dest[x] != 0 -> unlink(s, x)
             :: else
             fi;
-            assert(!ODD(gen[x]));
+#endif
+            assert(dest[x] == 0 && !ODD(gen[x]));
             x++
         :: else -> break
         od;
