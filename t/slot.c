@@ -48,7 +48,7 @@ static unsigned wait_for(const pid_t child[], unsigned n)
 
 /* ---- many at once ---------------------------------------------------------------------------------------- */
 
-static struct memo *mine[4096];
+static struct memo *mine[SENDERS * MESSAGES]; /* a slow reader may find all of them at once */
 static unsigned mine_count;
 
 static void keep(self_t *s, struct memo *m, void *arg)
