@@ -232,8 +232,8 @@ static int alloc(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_n
         origins_flush(s, shm_body(s));
         *m = timeout_ns == 0 ? hand_alloc(s, size) : wait_for_memory(s, size, wait_deadline(timeout_ns), &result);
         if (*m == NULL && timeout_ns == 0)
-            result = memo_error(MEMO_EFULL, "the space has no room left for %zu bytes; take and free memos, or create it "
-                                            "with a larger size=", size);
+            result = memo_error(MEMO_EFULL, "no room is left for %zu bytes in the space, or in /dev/shm behind it; take and "
+                                            "free memos, or create it with a larger size=", size);
     }
     node_leave(s);
     return result;

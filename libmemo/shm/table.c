@@ -15,6 +15,7 @@
 #define CHAIN_LONG 3u
 #define SPLITS_AT_ONCE 4u
 #define BYTES_A_BUCKET 65536u
+#define FORMAT_BUCKETS_MOST 65536u
 
 static uint64_t index_of(uint64_t hash, uint64_t buckets)
 {
@@ -204,7 +205,7 @@ int table_format(region_t *r, node_root_t *root)
     uint64_t buckets = TABLE_FIRST_BUCKETS;
     int result = MEMO_OK;
 
-    while (result == MEMO_OK && buckets * 2 <= r->size / BYTES_A_BUCKET) {
+    while (result == MEMO_OK && buckets < FORMAT_BUCKETS_MOST && buckets * 2 <= r->size / BYTES_A_BUCKET) {
         unsigned k = segment_of(buckets);
         result = heap_permanent_format(r, root, segment_bytes(k), &table->segments[k]);
         buckets *= 2;
