@@ -260,7 +260,9 @@ typedef enum { MEMO_TAKE, MEMO_COPY } memo_what_t;
 
 /* MEMO_UNTIL_QUIET waits like MEMO_WAIT, but returns MEMO_QUIET once every participant waits so, none of them
  * could be given a memo, and nothing is in flight. Participants are every ranked client until it closes or dies,
- * and any other thread from its first such select until it ends. */
+ * and any other thread from its first such select until it ends. With memo_start, the thread that collects such a
+ * request takes part, and counts as waiting again once it starts, tests or waits for another: so finish what a memo
+ * asks for before asking after the next. */
 typedef enum { MEMO_WAIT, MEMO_SKIP, MEMO_STRICT_SKIP, MEMO_UNTIL_QUIET } memo_when_empty_t;
 
 /* Among folders that have a memo: the first listed; the first after the one that won this thread's last rotating

@@ -150,7 +150,7 @@ typedef struct heap_root {
     uint64_t top;            /* pages from here on were never used and are not committed */
     uint64_t used;           /* bytes given out, to caches too */
     uint64_t taken;          /* pages in runs and slabs */
-    uint64_t reserve;        /* pages that only the bodies of new parties may take: a full space can be drained */
+    uint64_t reserve;        /* pages for new parties' bodies, and for what must go on: a full space can be drained */
     uint64_t full_bins;      /* a bit per bin that is not empty */
     uint32_t bins[HEAP_BINS];       /* first free run of each size range; page + 1 */
     uint32_t partial[HEAP_CLASSES]; /* first slab with free blocks of each class; page + 1 */
@@ -206,7 +206,7 @@ typedef struct self {
     uint32_t to_wake_count;
     _Atomic uint32_t in_call;   /* calls under way with it (close waits for that) */
     unsigned trim;              /* class + 1 whose cache grew too long in this mutation */
-    bool from_reserve;          /* it is making its body */
+    bool from_reserve;          /* what it does now must not fail for want of a few pages */
     uint32_t calls;             /* done: every so often one looks for the dead */
     void *user;                 /* the layer above */
     struct self *next;          /* in the node's list of selves */

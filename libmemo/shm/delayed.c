@@ -53,9 +53,14 @@ static int fire_one(self_t *s, list_t *list)
 /* What one's own deliveries release comes to the end of one's own list; a dead party's list is put by whoever repairs. */
 void fire_delayed(self_t *s, shm_body_t *body)
 {
-    while (body->fire.head != 0)
-        if (fire_one(s, &body->fire) != MEMO_OK)
+    while (body->fire.head != 0) {
+        int result;
+        s->from_reserve = true; /* its room was promised */
+        result = fire_one(s, &body->fire);
+        s->from_reserve = false;
+        if (result != MEMO_OK)
             repair_look(s, WAIT_TICK_NS / 2); /* no memory to deliver with: others will free some */
+    }
 }
 
 /* ---- delaying -------------------------------------------------------------------------------------------- */

@@ -402,6 +402,7 @@ void deliver_back(self_t *s, struct memo *m, bool mark)
         return;
     }
     r = record_at(s, m->origin);
+    s->from_reserve = true; /* it has to go somewhere, however full the space is */
     do {
         b = table_lock(s, r->hash);
         result = deliver(s, r, m, DELIVER_HEAD, leave_hand_marked, &mark);
@@ -409,6 +410,7 @@ void deliver_back(self_t *s, struct memo *m, bool mark)
         if (result != MEMO_OK)
             repair_look(s, WAIT_TICK_NS / 2); /* only memory to deliver with is missing: others will free some */
     } while (result != MEMO_OK);
+    s->from_reserve = false;
     if (mark)
         node_count_one(&s->body->counts.redelivered);
     deliver_finish(s);

@@ -1,6 +1,10 @@
 /*
  * quiet.c - MEMO_UNTIL_QUIET: knowing that nobody will put anything any more (C17).
  *
+ * Started requests: the common party takes part, as long as the handle has one that waits so, and waits if all of them are
+ * PENDING and none is complete but not collected. The thread that collects one takes part itself, until it asks
+ * after another: what it does meanwhile may bring new work.
+ *
  * Participants are the clients of runs, and the parties that have waited so themselves. Quiet is decided under the quiet
  * lock: if every participant waits with a request that is PENDING, each request becomes QUIETING, one after the other.
  * A QUIETING request can be neither claimed nor cancelled: who wants to, waits for the decision. Once all are, there
@@ -24,18 +28,26 @@ static request_t *waiting_request(const self_t *s, uint32_t index)
     return at != 0 ? node_at(s, at) : NULL;
 }
 
+static request_t *waiting_next(const self_t *s, const request_t *r)
+{
+    offset_t at = atomic_load(&r->quiet_next);
+
+    return at != 0 ? node_at(s, at) : NULL;
+}
+
 /* Turns every request in status `from` to status `to`, and rings who gets an answer. */
 static void turn(self_t *s, uint32_t from, uint32_t to)
 {
     uint32_t used = atomic_load(&s->root->parties_used), i;
 
     for (i = 0; i < used; i++) {
-        request_t *r = waiting_request(s, i);
-        uint64_t word = r != NULL ? atomic_load(&r->state) : 0;
-        if (request_status(word) != from)
-            continue;
-        atomic_compare_exchange_strong(&r->state, &word, request_word(word >> 32, 0, to));
-        if (to == REQUEST_QUIET)
+        request_t *first = waiting_request(s, i), *r;
+        for (r = first; r != NULL; r = waiting_next(s, r)) {
+            uint64_t word = atomic_load(&r->state);
+            if (request_status(word) == from)
+                atomic_compare_exchange_strong(&r->state, &word, request_word(word >> 32, 0, to));
+        }
+        if (first != NULL && to == REQUEST_QUIET)
             slot_ring(s, i);
     }
 }
@@ -52,28 +64,34 @@ static void finish_decision(self_t *s)
     atomic_store(&root->quiet_dirty, 0);
 }
 
-static void quiet_lock(self_t *s)
+void quiet_hold(self_t *s)
 {
     lock_take(s, &shm_root(s)->quiet_lock);
     finish_decision(s);
 }
 
-static void quiet_unlock(self_t *s)
+void quiet_release(self_t *s)
 {
     lock_release(&shm_root(s)->quiet_lock);
 }
 
 void quiet_settle(self_t *s)
 {
-    quiet_lock(s);
-    quiet_unlock(s);
+    quiet_hold(s);
+    quiet_release(s);
 }
 
 /* ---- who takes part -------------------------------------------------------------------------------------- */
 
-static bool pending(const request_t *r)
+/* Whether a party waits: with all its requests that wait so. */
+static bool pending(const self_t *s, const request_t *r)
 {
-    return r != NULL && request_status(atomic_load(&r->state)) == REQUEST_PENDING && atomic_load(&r->poked) == 0;
+    bool any = r != NULL;
+
+    for (; r != NULL; r = waiting_next(s, r))
+        if (request_status(atomic_load(&r->state)) != REQUEST_PENDING || atomic_load(&r->poked) != 0)
+            return false;
+    return any;
 }
 
 /* Whether all parties of a client that take part wait; a ranked client takes part with one at least. */
@@ -86,7 +104,7 @@ static bool client_waits(const self_t *s, uint32_t client, bool ranked)
         const party_t *p = node_party(s, i);
         if (atomic_load(&p->client) != client + 1 || (atomic_load(&p->flags) & PARTY_QUIET) == 0)
             continue;
-        if (!pending(waiting_request(s, i)))
+        if (!pending(s, waiting_request(s, i)))
             return false;
         any = true;
     }
@@ -149,28 +167,27 @@ static bool everybody_lives(const self_t *s)
 static bool hold_everybody(self_t *s)
 {
     uint32_t used = atomic_load(&s->root->parties_used), i;
+    request_t *r;
 
-    for (i = 0; i < used; i++) {
-        request_t *r = waiting_request(s, i);
-        uint64_t word = r != NULL ? atomic_load(&r->state) : 0;
-        if (r == NULL)
-            continue;
-        if (request_status(word) != REQUEST_PENDING ||
-            !atomic_compare_exchange_strong(&r->state, &word, request_word(word >> 32, 0, REQUEST_QUIETING)))
-            return false;
-    }
+    for (i = 0; i < used; i++)
+        for (r = waiting_request(s, i); r != NULL; r = waiting_next(s, r)) {
+            uint64_t word = atomic_load(&r->state);
+            if (request_status(word) != REQUEST_PENDING ||
+                !atomic_compare_exchange_strong(&r->state, &word, request_word(word >> 32, 0, REQUEST_QUIETING)))
+                return false;
+        }
     return true;
 }
 
 static bool all_held(const self_t *s)
 {
     uint32_t used = atomic_load(&s->root->parties_used), i;
+    const request_t *r;
 
-    for (i = 0; i < used; i++) {
-        request_t *r = waiting_request(s, i);
-        if (r != NULL && request_status(atomic_load(&r->state)) != REQUEST_QUIETING)
-            return false;
-    }
+    for (i = 0; i < used; i++)
+        for (r = waiting_request(s, i); r != NULL; r = waiting_next(s, r))
+            if (request_status(atomic_load(&r->state)) != REQUEST_QUIETING)
+                return false;
     return true;
 }
 
@@ -188,13 +205,13 @@ void quiet_check(self_t *s)
 {
     bool dead = false;
 
-    quiet_lock(s);
+    quiet_hold(s);
     if (everybody_waits(s)) {
         dead = !everybody_lives(s);
         if (!dead)
             decide(s);
     }
-    quiet_unlock(s);
+    quiet_release(s);
     if (dead)
         repair_look(s, 0);
 }
@@ -204,16 +221,18 @@ void quiet_wait(self_t *s, request_t *r)
     shm_body_t *b = shm_body(s);
 
     /* Under the lock, so that no decision sees half of it. */
-    quiet_lock(s);
+    quiet_hold(s);
+    if (r != NULL)
+        atomic_store(&r->quiet_next, 0);
     atomic_store(&b->quiet, r != NULL ? node_offset(s, r) : 0);
-    quiet_unlock(s);
+    quiet_release(s);
 }
 
 void quiet_leave(self_t *s, uint32_t index)
 {
-    quiet_lock(s);
+    quiet_hold(s);
     atomic_fetch_and(&node_party(s, index)->flags, ~(uint32_t)PARTY_QUIET);
-    quiet_unlock(s);
+    quiet_release(s);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------------------ */
@@ -235,7 +254,7 @@ void quiet_client_opened(self_t *s, const client_t *c)
 
     if (c->run == 0)
         return;
-    quiet_lock(s);
+    quiet_hold(s);
     run = run_of(s, c->run);
     if (run == NULL && (run = run_of(s, 0)) != NULL) {
         memset(run, 0, sizeof *run);
@@ -247,7 +266,7 @@ void quiet_client_opened(self_t *s, const client_t *c)
         run->leader = s->node->client + 1;
     } else if (run != NULL && (uint32_t)c->rank < RUN_RANKS)
         run->opened[c->rank / 64] |= UINT64_C(1) << c->rank % 64;
-    quiet_unlock(s);
+    quiet_release(s);
 }
 
 static bool run_has_clients(const self_t *s, uint64_t id, uint32_t but)
@@ -266,7 +285,7 @@ void quiet_client_gone(self_t *s, uint32_t client)
     uint32_t used, i;
     run_t *run;
 
-    quiet_lock(s);
+    quiet_hold(s);
     run = c->run != 0 ? run_of(s, c->run) : NULL;
     if (run != NULL && !run_has_clients(s, c->run, client))
         run->id = 0;
@@ -277,5 +296,5 @@ void quiet_client_gone(self_t *s, uint32_t client)
     for (i = 0; i < used; i++)
         if (waiting_request(s, i) != NULL)
             slot_ring(s, i);
-    quiet_unlock(s);
+    quiet_release(s);
 }

@@ -38,6 +38,7 @@ typedef struct request {
     uint32_t unused;
     uint64_t local;         /* the owner process's own pointer */
     offset_t next, prev;    /* the common party's started requests */
+    _Atomic(offset_t) quiet_next; /* another of the party's that waits until quiet; under the quiet lock */
     offset_t gets;
 } request_t;
 
@@ -139,7 +140,7 @@ typedef struct shm_body {
     offset_t started;               /* requests (of the common party) */
     list_t fire;                    /* delayed puts whose time has come */
     origin_t origins[SHM_ORIGINS];  /* references to give back, several at once */
-    _Atomic(offset_t) quiet;        /* the request that waits until quiet */
+    _Atomic(offset_t) quiet;        /* the requests that wait until quiet: the first of a chain */
 } shm_body_t;
 
 _Static_assert(sizeof(shm_body_t) <= BODY_USER_BYTES, "the folder table's part of a body fits");
@@ -171,6 +172,7 @@ struct shm_request {
     shm_request_t *next, *prev;
     bool done;
     bool quiet;
+    bool linked; /* it waits */
     bool skip;
     int result;
     struct memo *memo;
@@ -408,6 +410,10 @@ int join_get_all(self_t *s, const memo_folder_t folders[], size_t n, memo_t *m[]
 
 /* The calling party waits, from now on, with this request until quiet; or no more (NULL). */
 void quiet_wait(self_t *s, request_t *r);
+
+/* The same for a party with several: the chain is changed, and the party's part in it, between these two. */
+void quiet_hold(self_t *s);
+void quiet_release(self_t *s);
 
 /* Declares the space quiet if it is. No lock held, no mutation open. */
 void quiet_check(self_t *s);

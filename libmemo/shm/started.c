@@ -51,14 +51,39 @@ static void show_event(shm_space_t *sp)
     (void)value; /* full or empty already: it shows what it should */
 }
 
-static void quiet_next(shm_space_t *sp)
+/* The handle's part in quiet: it takes part while it has requests that wait so, and waits while all of them do. */
+static void publish_quiet(shm_space_t *sp)
 {
+    self_t *s = sp->common;
+    offset_t first = 0;
+    bool any = false, all = true;
     shm_request_t *q;
 
-    for (q = sp->requests; q != NULL; q = q->next)
-        if (q->quiet && !q->done)
-            break;
-    quiet_wait(sp->common, q != NULL ? q->request : NULL);
+    quiet_hold(s);
+    for (q = sp->requests; q != NULL; q = q->next) {
+        if (!q->quiet)
+            continue;
+        any = true;
+        if (q->done || !q->linked) {
+            all = false;
+            continue;
+        }
+        atomic_store(&q->request->quiet_next, first);
+        first = node_offset(s, q->request);
+    }
+    atomic_store(&shm_body(s)->quiet, all ? first : 0);
+    if (any)
+        atomic_fetch_or(&s->party->flags, PARTY_QUIET);
+    else
+        atomic_fetch_and(&s->party->flags, ~(uint32_t)PARTY_QUIET);
+    quiet_release(s);
+}
+
+/* A thread that asks after a request that waits until quiet, waits by it. */
+static void asks(self_t *thread, const shm_request_t *q)
+{
+    if (q->quiet && (atomic_load_explicit(&thread->party->flags, memory_order_relaxed) & PARTY_QUIET) != 0)
+        quiet_leave(thread, thread->index);
 }
 
 static void complete(shm_space_t *sp, shm_request_t *q, int result, struct memo *m)
@@ -69,7 +94,7 @@ static void complete(shm_space_t *sp, shm_request_t *q, int result, struct memo 
     if (q->request != NULL) {
         q->which = atomic_load_explicit(&q->request->which, memory_order_relaxed);
         if (q->quiet)
-            quiet_next(sp);
+            publish_quiet(sp);
         request_end(sp->common, q->request);
         q->request = NULL;
     }
@@ -245,8 +270,9 @@ static void start_linked(shm_space_t *sp, shm_request_t *q, const memo_select_t 
         complete(sp, q, MEMO_OK, m);
     else if (result == MEMO_OK && is_skip(select) && request_cancel(s, q->request))
         complete(sp, q, MEMO_NONE, NULL);
-    else if (result == MEMO_OK && q->quiet) {
-        quiet_next(sp);
+    else if ((result == MEMO_OK || result == MEMO_PENDING) && q->quiet) {
+        q->linked = true;
+        publish_quiet(sp);
         quiet_check(s);
     } else if (result < 0 && (request_cancel(s, q->request) ||
                               ((atomic_load(&q->request->state) >> 8) & 0xffff) == s->index + 1u))
@@ -261,7 +287,7 @@ static void start(shm_space_t *sp, shm_request_t *q, const memo_select_t *select
     int result;
 
     if (q->quiet)
-        atomic_fetch_or(&s->party->flags, PARTY_QUIET);
+        publish_quiet(sp);
     result = select_poll(s, select, &m, &q->which);
     if (result == MEMO_OK && select->choice == MEMO_ROTATE)
         shm_local(s)->rotate = q->which + 1;
@@ -326,6 +352,7 @@ int started_start(memo_space_t *space, const memo_select_t *select, memo_request
         q->deadline = q->skip ? 0 : wait_deadline(select->timeout_ns); /* a skip that was claimed waits for that alone */
         list_add(sp, q);
         start(sp, q, select);
+        asks(s, q);
         *r = &q->base;
     } else
         free(q);
@@ -335,9 +362,13 @@ int started_start(memo_space_t *space, const memo_select_t *select, memo_request
 
 /* ---- testing, waiting, cancelling ------------------------------------------------------------------------ */
 
-static int collect(shm_space_t *sp, shm_request_t *q, memo_t **m, size_t *which)
+static int collect(shm_space_t *sp, self_t *thread, shm_request_t *q, memo_t **m, size_t *which)
 {
     int result = q->result;
+    bool quiet = q->quiet;
+
+    if (quiet)
+        atomic_fetch_or(&thread->party->flags, PARTY_QUIET); /* before the handle's part may end */
 
     *m = q->memo;
     *which = q->which;
@@ -345,6 +376,8 @@ static int collect(shm_space_t *sp, shm_request_t *q, memo_t **m, size_t *which)
     sp->done--;
     show_event(sp);
     free(q);
+    if (quiet)
+        publish_quiet(sp);
     return result;
 }
 
@@ -358,12 +391,13 @@ int started_test(memo_request_t *r, memo_t **m, size_t *which)
     if (result != MEMO_OK)
         return result;
     if (!q->done) {
+        asks(s, q);
         if (q->quiet)
             quiet_check(sp->common);
         repair_look(sp->common, WAIT_TICK_NS / 2);
         pump(sp);
     }
-    result = q->done ? collect(sp, q, m, which) : MEMO_PENDING;
+    result = q->done ? collect(sp, s, q, m, which) : MEMO_PENDING;
     leave(sp, s);
     return result;
 }
@@ -378,10 +412,11 @@ int started_wait(memo_request_t *r, memo_t **m, size_t *which, int64_t timeout_n
 
     if (result != MEMO_OK)
         return result;
+    asks(s, q);
     pump(sp);
     for (;;) {
         if (q->done) {
-            result = collect(sp, q, m, which);
+            result = collect(sp, s, q, m, which);
             break;
         }
         if (atomic_load(&sp->node.closing)) {
@@ -419,7 +454,7 @@ int started_cancel(memo_request_t *r)
                 sleep_common(sp, WAIT_FOREVER); /* its memo is on the way */
         }
     }
-    collect(sp, q, &m, &which);
+    collect(sp, s, q, &m, &which);
     if (m != NULL)
         deliver_back(sp->common, m, false);
     leave(sp, s);
