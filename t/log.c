@@ -360,6 +360,10 @@ int main(int argc, char **argv)
 
     tap_timeout(600);
     random_state = tap_seed();
+    if (getenv("MEMO_TSAN") != NULL) {
+        tap_skip("a thread sanitizer sees threads, not processes that are killed between instructions", "deaths");
+        return tap_done();
+    }
     if (getenv("MEMO_STEPS") != NULL)
         steps_each = strtol(getenv("MEMO_STEPS"), NULL, 0);
     bench_open(&node, BENCH_BYTES);
