@@ -1,6 +1,7 @@
 /*
- * quiet_started.c - MEMO_UNTIL_QUIET by requests: ranked workers with two requests in flight each, over two folders,
- * share a tree of work; all of it is done when the last one learns that it is quiet, also for a last blocking select.
+ * quiet_started.c - MEMO_UNTIL_QUIET by requests: ranked workers with two requests in flight each, over two
+ * folders, share a tree of work; all of it is done when the last one learns that it is quiet, also for a last
+ * blocking select.
  */
 #include <stdlib.h>
 #include <string.h>
