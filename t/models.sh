@@ -51,7 +51,7 @@ right "the sender dies, with one receiver" -DVICTIM=1 -DGETS0=2 -DGETS1=0
 right "the sender dies, with two receivers" -DVICTIM=1 -DNX=2 -DPUTS=1
 
 if test "$MEMO_MODELS" = long; then
-    right "two senders, two slots each" -DNS=2 -DNX=2
+    right "two senders, two slots each, requests cancelled" -DNS=2 -DNX=2 -DPUTS=1 -DCANCEL
     right "slots used again by both" -DPUTS=3 -DGETS0=2 -DGETS1=2
     right "slots used again at once" -DPUTS=3 -DGETS0=2 -DGETS1=2 -DLOWEST
     right "a receiver with two requests at a time, three puts" -DSTARTED -DPUTS=3

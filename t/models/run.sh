@@ -27,11 +27,6 @@ fi
 ${CC:-cc} -O1 -w -DSAFETY -DCOLLAPSE -DNOCLAIM -DMEMLIM=1900 -o pan pan.c || exit 2
 ./pan -m100000 -w23 >pan.out 2>&1
 
-verdict=$(sed -n 's/^pan:1: \(.*\) (at depth.*/\1/p' pan.out | head -n 1)
-states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' pan.out)
-seconds=$(sed -n 's/^pan: elapsed time \([0-9.]*\) seconds/\1/p' pan.out)
-echo "${verdict:-no error}; ${states:-?} states, ${seconds:-?} s"
-
 complete() {
     grep -q 'errors: 0$' pan.out && ! grep -Eqi 'not completed|too small|out of memory|memory exhausted|truncated|exceeded|reached -DMEMLIM' pan.out
 }
@@ -39,6 +34,17 @@ complete() {
 found() {
     grep -q 'errors: [1-9]' pan.out && grep -Eq '^pan:1: (invalid end state|assertion violated)' pan.out
 }
+
+if complete; then
+    verdict='no error'
+elif found; then
+    verdict=$(sed -n 's/^pan:1: \(.*\) (at depth.*/\1/p' pan.out | head -n 1)
+else
+    verdict='not searched completely'
+fi
+states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' pan.out)
+seconds=$(sed -n 's/^pan: elapsed time \([0-9.]*\) seconds/\1/p' pan.out)
+echo "$verdict; ${states:-?} states, ${seconds:-?} s"
 
 case $expect in
 right) complete ;;
