@@ -65,7 +65,7 @@ static void orphan(_Atomic(handles_record_t *) *slot)
     }
 }
 
-/* The child is one thread, so nobody searches now; the mutex is the parent's state and is made anew. */
+/* The child is one thread, the one that took the mutex: nobody searches now. */
 static void orphan_all(void)
 {
     orphan(&handles_first);
@@ -74,7 +74,7 @@ static void orphan_all(void)
             orphan(&block->slot[i]);
         }
     }
-    pthread_mutex_init(&lock, NULL);
+    pthread_mutex_unlock(&lock);
 }
 
 static void watch_forks(void)
