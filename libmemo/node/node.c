@@ -432,11 +432,12 @@ static void nodes_remove(node_t *n)
     pthread_mutex_unlock(&nodes_mutex);
 }
 
+/* Of the machine: who is pinned to one has partners on others. */
 static unsigned cpus(void)
 {
-    cpu_set_t set;
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
 
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+    return n > 0 ? (unsigned)n : 1;
 }
 
 int node_open(node_t *n, const node_options_t *o)

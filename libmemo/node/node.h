@@ -217,7 +217,7 @@ struct node {
     region_t region;
     node_root_t *root;
     uint32_t client;  /* index */
-    unsigned cpus;    /* this process may run on */
+    unsigned cpus;    /* of the machine */
     _Atomic bool closing;
     _Atomic uint32_t entering; /* threads that enter for the first time: no list has them yet */
     uint64_t serial;  /* of this handle in this process: never given twice */
