@@ -19,6 +19,7 @@
 #include "t/lib/actor.h"
 #include "t/lib/team.h"
 #include "t/lib/wedge.h"
+#include "t/lib/conform.h"
 #include "t/tap.h"
 
 typedef struct options {
@@ -222,7 +223,7 @@ static size_t largest_memo(memo_space_t *space)
     return low;
 }
 
-static memo_stat_t stat_of(memo_space_t *space)
+static memo_stat_t figures_of(memo_space_t *space)
 {
     memo_stat_t stat;
     memset(&stat, 0, sizeof stat);
@@ -252,7 +253,7 @@ static bool check_history(round_t *round, const char *uri, const history_rules_t
 /* The space after everybody has gone and everything has been taken, against what it was before. */
 static void check_space(memo_space_t *space, const memo_stat_t *before, size_t largest)
 {
-    memo_stat_t now = stat_of(space);
+    memo_stat_t now = figures_of(space);
     bool empty = now.memos == 0 && now.bytes == 0 && now.folders == 0 && now.waiters == 0;
     if (!tap_ok(empty, "the drained space holds no memo, folder or waiter")) {
         tap_diag("memos %" PRIu64 ", bytes %" PRIu64 ", folders %" PRIu64 ", waiters %" PRIu64, now.memos,
@@ -304,7 +305,7 @@ static bool storm(round_t *round, actor_t *parent)
     if (!tap_ok(warm_up(parent) && renew(round, parent), "the space works")) {
         return false;
     }
-    memo_stat_t before = stat_of(round->space);
+    memo_stat_t before = figures_of(round->space);
     size_t largest = largest_memo(round->space);
     memo_space_t *shared = threads_for_processes() ? round->space : NULL;
     bool pool = o.pool > 1 && tap_ok(team_begin(&team, round->world->uri, o.pool, round->seed, shared), "a pool");
@@ -434,6 +435,10 @@ int main(int argc, char **argv)
         n = 2;
         snprintf(uris[0], sizeof uris[0], "shm-bucket:t-storm-%d?size=48M", (int)getpid());
         snprintf(uris[1], sizeof uris[1], "shm-lock:t-storm-lock-%d?size=48M", (int)getpid());
+    }
+    spaces_guarded();
+    for (int i = 0; i < n; i++) {
+        space_guard(uris[i]);
     }
     run(uris, n);
     for (int i = 0; i < n; i++) {

@@ -53,6 +53,9 @@ memo_space_t *space_open(const char *uri);
 /* Starts the process that removes the spaces of a test that was killed; call it first. */
 void spaces_guarded(void);
 
+/* Has a space of the test's own naming removed, whatever happens to the test; after spaces_guarded. */
+void space_guard(const char *uri);
+
 /* ---- steps that most tests take (conform_steps.c) ---- */
 
 memo_folder_t folder(const char *format, ...) __attribute__((format(printf, 1, 2)));

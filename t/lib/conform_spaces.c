@@ -101,6 +101,11 @@ const char *space_fresh(const char *options)
     return uri;
 }
 
+void space_guard(const char *uri)
+{
+    snprintf(made->uri[made->count++], sizeof made->uri[0], "%s", uri);
+}
+
 memo_space_t *space_open(const char *uri)
 {
     memo_space_t *s = NULL;
