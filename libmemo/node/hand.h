@@ -1,9 +1,10 @@
 /*
  * hand.h - memos, and the hand: the memos that a party holds.
  *
- * What makes a memo held is its `holder` word: it names the party. Where its holder finds it is only a hint: a place
- * in the hand counts if the memo's holder and place agree, so the place is written before the mutation and cleared
- * after it, unlogged, by who gives the memo away: nobody else clears it, for he might do so late. Only when the places are all taken, memos hang in a list, under the hand's lock.
+ * What makes a memo held is its `holder` word: it names the party. Where its holder finds it is only a hint: a
+ * place in the hand counts if the memo's holder and place agree, so the place is written before the mutation and
+ * cleared after it, unlogged, by who gives the memo away: nobody else clears it, for he might do so late. Only when
+ * the places are all taken, memos hang in a list, under the hand's lock.
  *
  * Any thread of a client may give away what any party of the client holds; only the party itself takes.
  */
@@ -21,8 +22,8 @@ struct memo {
     uint16_t place;          /* in the holder's hand, or HAND_LISTED */
     uint16_t flags;
     uint64_t size;
-    uint64_t stamp;      /* in a folder: when it came there; in the hand's list: the previous one */
-    offset_t origin;     /* where it was taken from: the layer's above; 0 from nowhere */
+    uint64_t stamp;  /* in a folder: when it came there; in the hand's list: the previous one */
+    offset_t origin; /* where it was taken from: the layer's above; 0 from nowhere */
     uint32_t redeliveries;
     uint32_t reserved;
 };
@@ -70,8 +71,8 @@ static inline void hand_abort(self_t *s)
 }
 
 /*
- * Whether there is anything in a hand of the calling process, or somebody who gave away what was there has yet to do
- * hand_done: then its body must stay.
+ * Whether there is anything in a hand of the calling process, or somebody who gave away what was there has yet to
+ * do hand_done: then its body must stay.
  */
 bool hand_busy(const body_t *b);
 

@@ -27,7 +27,7 @@ typedef struct page {
 #define CACHE_BLOCKS 32u
 #define LARGE_PAGES 1025u
 
-static const uint16_t class_bytes[HEAP_CLASSES] = {16,  32,  48,  64,  80,  96,  112,  128,  160,  192,  224,  256,
+static const uint16_t class_bytes[HEAP_CLASSES] = {16,  32,  48,  64,  80,  96,  112, 128,  160,  192,  224,  256,
                                                    320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792, 2048};
 
 static page_t *page_at(const self_t *s, uint32_t p)
@@ -60,7 +60,8 @@ void heap_format(region_t *r, node_root_t *root, offset_t from)
 
 static uint64_t far_end(const heap_root_t *h, uint64_t pages)
 {
-    return h->top + h->reserve + pages <= h->count && h->taken + h->reserve + pages <= h->count ? h->count - pages : 0;
+    return h->top + h->reserve + pages <= h->count && h->taken + h->reserve + pages <= h->count ? h->count - pages
+                                                                                                : 0;
 }
 
 static uint64_t pages_of(uint64_t bytes)
@@ -209,7 +210,8 @@ static int grow(self_t *s, uint32_t n)
     result = region_commit(&s->node->region, h->pages + h->top * sizeof(page_t),
                            h->pages + (h->top + step) * sizeof(page_t));
     if (result == MEMO_OK)
-        result = region_commit(&s->node->region, h->base + h->top * HEAP_PAGE, h->base + (h->top + step) * HEAP_PAGE);
+        result =
+            region_commit(&s->node->region, h->base + h->top * HEAP_PAGE, h->base + (h->top + step) * HEAP_PAGE);
     if (result != MEMO_OK)
         return MEMO_EFULL;
     {

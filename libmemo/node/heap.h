@@ -1,13 +1,13 @@
 /*
  * heap.h - the memory of a region: blocks from 16 bytes to nearly all of it.
  *
- * Pages of 4 KiB in runs; a run that is freed joins its free neighbours, so nothing fragments for good. Blocks of up to
- * 2 KiB come from slabs, runs of four pages of one size class. Each party keeps a few free blocks of each class, and a few
- * free runs, for itself: the usual allocation takes no lock and writes no shared line.
+ * Pages of 4 KiB in runs; a run that is freed joins its free neighbours, so nothing fragments for good. Blocks of
+ * up to 2 KiB come from slabs, runs of four pages of one size class. Each party keeps a few free blocks of each
+ * class, and a few free runs, for itself: the usual allocation takes no lock and writes no shared line.
  *
- * A block is owned by the field that refers to it: allocation stores it into a field of the party's own body, freeing
- * takes it from there, as one mutation (log.h); from scratch a block goes into the structure it is for in that
- * structure's own mutation. So no death leaks a block or frees one twice.
+ * A block is owned by the field that refers to it: allocation stores it into a field of the party's own body,
+ * freeing takes it from there, as one mutation (log.h); from scratch a block goes into the structure it is for in
+ * that structure's own mutation. So no death leaks a block or frees one twice.
  */
 #ifndef HEAP_H
 #define HEAP_H
@@ -22,9 +22,9 @@
 void heap_format(region_t *r, node_root_t *root, offset_t from);
 
 /*
- * Memory that is never given back, from the far end of the region, where it splits no free run: while a region is formatted
- * (MEMO_OK or region_commit's error), and later, into any field, as a mutation of its own (MEMO_OK, or MEMO_EFULL when the far end
- * is in use).
+ * Memory that is never given back, from the far end of the region, where it splits no free run: while a region is
+ * formatted (MEMO_OK or region_commit's error), and later, into any field, as a mutation of its own (MEMO_OK, or
+ * MEMO_EFULL when the far end is in use).
  */
 int heap_permanent_format(region_t *r, node_root_t *root, uint64_t bytes, offset_t *dest);
 int heap_permanent(self_t *s, uint64_t bytes, offset_t *dest);
@@ -36,8 +36,8 @@ int heap_permanent(self_t *s, uint64_t bytes, offset_t *dest);
  */
 int heap_alloc(self_t *s, uint64_t bytes, offset_t *dest);
 
-/* Frees the block whose offset *source holds, and zeroes that; a mutation of its own. 0 is left alone. The field may
- * be another body's, of a dead party. */
+/* Frees the block whose offset *source holds, and zeroes that; a mutation of its own. 0 is left alone. The field
+ * may be another body's, of a dead party. */
 void heap_free(self_t *s, offset_t *source);
 
 /* Gives the party's free blocks back to all. */

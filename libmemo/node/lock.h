@@ -1,12 +1,12 @@
 /*
  * lock.h - locks in a region, that say who holds them and survive his death.
  *
- * The word is the owner's party id. Taking is one compare-and-swap, releasing one store. Whoever waits spins, yields,
- * then sleeps with a time limit, and looks meanwhile whether the owner still lives: the lock of a dead owner is
- * taken over once the owner's mutation was undone or completed (repair.h).
+ * The word is the owner's party id. Taking is one compare-and-swap, releasing one store. Whoever waits spins,
+ * yields, then sleeps with a time limit, and looks meanwhile whether the owner still lives: the lock of a dead
+ * owner is taken over once the owner's mutation was undone or completed (repair.h).
  *
- * Order: bucket (by index), section, hand, heap. A party's repair lock comes before them all, but the part of a repair
- * that waiting for a lock may run takes no other lock.
+ * Order: bucket (by index), section, hand, heap. A party's repair lock comes before them all, but the part of a
+ * repair that waiting for a lock may run takes no other lock.
  */
 #ifndef LOCK_H
 #define LOCK_H

@@ -18,8 +18,8 @@ bool log_claim(self_t *s, _Atomic uint64_t *word, uint64_t from, uint64_t to)
     return false;
 }
 
-/* A claimed word is `from` with the claimer's mark in it; see request_claimed_word() in the layer above, which keeps
- * the mark of the claimer in the low half: index + 1 above the state byte. */
+/* A claimed word is `from` with the claimer's mark in it; see request_claimed_word() in the layer above, which
+ * keeps the mark of the claimer in the low half: index + 1 above the state byte. */
 static bool claimed_by(uint64_t word, uint64_t from, party_id_t owner)
 {
     return (word >> 32) == (from >> 32) && ((word >> 8) & 0xffff) == party_index(owner) + 1u;

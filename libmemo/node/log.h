@@ -21,7 +21,8 @@ enum { LOG_U64 = 0, LOG_U32 = 1, LOG_CLAIM = 2, LOG_HOW = 3 };
 
 static inline log_entry_t *log_entry(const self_t *s, body_t *b, uint32_t i)
 {
-    return __builtin_expect(i < LOG_ENTRIES, 1) ? &b->log[i] : (log_entry_t *)node_at(s, b->log_more) + (i - LOG_ENTRIES);
+    return __builtin_expect(i < LOG_ENTRIES, 1) ? &b->log[i]
+                                                : (log_entry_t *)node_at(s, b->log_more) + (i - LOG_ENTRIES);
 }
 
 static inline void log_note(self_t *s, const void *field, unsigned how, uint64_t old)
@@ -63,8 +64,8 @@ static inline void log_a32(self_t *s, _Atomic uint32_t *field, uint32_t value)
 }
 
 /*
- * Turns *word from `from` to `to`, a value that names this party, or leaves it and answers false. Undone only if the
- * word still has the claimed value: who fails to claim has changed nothing.
+ * Turns *word from `from` to `to`, a value that names this party, or leaves it and answers false. Undone only if
+ * the word still has the claimed value: who fails to claim has changed nothing.
  */
 bool log_claim(self_t *s, _Atomic uint64_t *word, uint64_t from, uint64_t to);
 

@@ -52,9 +52,9 @@ typedef struct lock {
 
 /* ---- parties --------------------------------------------------------------------------------------------- */
 
-#define HAND_SLOTS 28     /* held memos that need no list; at most 32: self_t.places */
-#define SCRATCH_SLOTS 4   /* blocks between the heap and the structure they are for */
-#define LOG_ENTRIES 96    /* stores of one mutation; larger ones reserve more (log.h) */
+#define HAND_SLOTS 28   /* held memos that need no list; at most 32: self_t.places */
+#define SCRATCH_SLOTS 4 /* blocks between the heap and the structure they are for */
+#define LOG_ENTRIES 96  /* stores of one mutation; larger ones reserve more (log.h) */
 #define HEAP_CLASSES 24
 #define HEAP_LARGE_SLOTS 4
 
@@ -82,16 +82,16 @@ typedef struct body {
     /* The state of the mutation under way: low half, entries of the log that a death undoes; high half, the first
      * slot (index + 1) of a committed chain of posts that a death completes. One store commits. */
     _Atomic uint64_t intent;
-    offset_t log_more;                    /* entries beyond LOG_ENTRIES; 0 or a block of the heap */
-    uint64_t log_room;                    /* entries there */
-    offset_t scratch[SCRATCH_SLOTS];      /* owned blocks that are in no structure: a death frees them */
-    _Atomic(offset_t) hand[HAND_SLOTS];   /* memos held: an entry counts if the memo's holder and place agree */
-    lock_t hand_lock;                     /* of the list below: any thread of the client may take out of it */
-    offset_t hand_list;                   /* memos held beyond those, doubly linked */
-    offset_t cache[HEAP_CLASSES];         /* free blocks by class */
+    offset_t log_more;                  /* entries beyond LOG_ENTRIES; 0 or a block of the heap */
+    uint64_t log_room;                  /* entries there */
+    offset_t scratch[SCRATCH_SLOTS];    /* owned blocks that are in no structure: a death frees them */
+    _Atomic(offset_t) hand[HAND_SLOTS]; /* memos held: an entry counts if the memo's holder and place agree */
+    lock_t hand_lock;                   /* of the list below: any thread of the client may take out of it */
+    offset_t hand_list;                 /* memos held beyond those, doubly linked */
+    offset_t cache[HEAP_CLASSES];       /* free blocks by class */
     _Atomic uint32_t cache_count[HEAP_CLASSES]; /* how many; not logged: a death makes it a guess */
-    offset_t large[HEAP_LARGE_SLOTS];     /* free runs of pages */
-    uint64_t pressure;                    /* heap_root.pressure as last seen */
+    offset_t large[HEAP_LARGE_SLOTS];           /* free runs of pages */
+    uint64_t pressure;                          /* heap_root.pressure as last seen */
     node_counts_t counts;
     log_entry_t log[LOG_ENTRIES];
     _Alignas(16) unsigned char user[BODY_USER_BYTES]; /* of the layer above */
@@ -99,7 +99,10 @@ typedef struct body {
 
 _Static_assert(sizeof(body_t) <= 4096, "a body fits a page");
 
-enum { PARTY_QUIET = 1 /* a participant in quiet on its own account */, PARTY_COMMON = 2 /* of started requests */ };
+enum {
+    PARTY_QUIET = 1 /* a participant in quiet on its own account */,
+    PARTY_COMMON = 2 /* of started requests */
+};
 
 typedef struct party {
     /* The receiver's line. attention: a bit per section (index mod 64) with something unread, set by senders after
@@ -125,14 +128,15 @@ _Static_assert(sizeof(party_t) == 2 * NODE_LINE, "two lines a party");
 enum { CLIENT_FREE = 0, CLIENT_CLAIMED = 1, CLIENT_OPEN = 2 };
 
 typedef struct client {
-    _Alignas(NODE_LINE) _Atomic uint32_t state;   /* CLIENT_...; changed only by who holds its life lock, or its repair lock */
+    _Alignas(NODE_LINE) _Atomic uint32_t
+        state; /* CLIENT_...; changed only by who holds its life lock, or its repair lock */
     uint32_t serial;
-    lock_t repair;            /* held by who repairs it */
-    _Atomic uint32_t pid;     /* for people; proves nothing */
-    int32_t rank;             /* -1: not ranked; -2: leads a run */
+    lock_t repair;        /* held by who repairs it */
+    _Atomic uint32_t pid; /* for people; proves nothing */
+    int32_t rank;         /* -1: not ranked; -2: leads a run */
     uint32_t ranks;
     uint32_t on_death_drop;
-    uint64_t run;             /* the run it belongs to, 0 none */
+    uint64_t run; /* the run it belongs to, 0 none */
     uint64_t opened_ns;
 } client_t;
 
@@ -144,16 +148,16 @@ _Static_assert(sizeof(client_t) == NODE_LINE, "a line a client");
 
 typedef struct heap_root {
     lock_t lock;
-    offset_t pages;          /* the page descriptors */
-    offset_t base;           /* the first page */
-    uint64_t count;          /* pages */
-    uint64_t top;            /* pages from here on were never used and are not committed */
-    uint64_t used;           /* bytes given out, to caches too */
-    uint64_t taken;          /* pages in runs and slabs */
-    uint64_t reserve;        /* pages for new parties' bodies, and for what must go on: a full space can be drained */
-    uint64_t full_bins;      /* a bit per bin that is not empty */
-    uint32_t bins[HEAP_BINS];       /* first free run of each size range; page + 1 */
-    uint32_t partial[HEAP_CLASSES]; /* first slab with free blocks of each class; page + 1 */
+    offset_t pages;     /* the page descriptors */
+    offset_t base;      /* the first page */
+    uint64_t count;     /* pages */
+    uint64_t top;       /* pages from here on were never used and are not committed */
+    uint64_t used;      /* bytes given out, to caches too */
+    uint64_t taken;     /* pages in runs and slabs */
+    uint64_t reserve;   /* pages for new parties' bodies, and for what must go on: a full space can be drained */
+    uint64_t full_bins; /* a bit per bin that is not empty */
+    uint32_t bins[HEAP_BINS];                      /* first free run of each size range; page + 1 */
+    uint32_t partial[HEAP_CLASSES];                /* first slab with free blocks of each class; page + 1 */
     _Alignas(NODE_LINE) _Atomic uint64_t pressure; /* moved by who found no memory: caches are given back */
     _Atomic uint32_t bell;                         /* futex of those who wait for memory */
     _Atomic uint32_t waiting;
@@ -168,13 +172,13 @@ typedef struct node_root {
     uint32_t on_death_drop;
     _Atomic uint32_t parties_used; /* indices below this have been used */
     _Atomic uint32_t clients_used;
-    _Atomic uint64_t checked_ns;   /* when somebody last looked for the dead */
+    _Atomic uint64_t checked_ns; /* when somebody last looked for the dead */
     _Atomic uint64_t deaths;
-    _Atomic uint32_t voids;        /* moved after each undoing of what a dead party was in the midst of */
+    _Atomic uint32_t voids;          /* moved after each undoing of what a dead party was in the midst of */
     _Atomic uint32_t repairs_wanted; /* a dead party was seen: somebody finish its repair */
     _Atomic uint32_t rooms;          /* futex of the layer above */
-    node_counts_t counts;          /* of parties that are gone; under boot_lock */
-    lock_t boot_lock;              /* of boot: parties come and go with its log */
+    node_counts_t counts;            /* of parties that are gone; under boot_lock */
+    lock_t boot_lock;                /* of boot: parties come and go with its log */
     body_t boot;
     heap_root_t heap;
     _Alignas(NODE_LINE) unsigned char user[NODE_USER_BYTES]; /* of the layer above */
@@ -197,30 +201,30 @@ typedef struct self {
     body_t *body;
     party_id_t id;
     uint32_t index;
-    uint32_t logged;    /* entries of the log in use */
-    uint32_t free_hand; /* where to look first for a free place in the hand */
-    uint32_t places;            /* a bit per place of the own hand that the mutation took */
-    _Atomic(offset_t) *given;   /* the place in a hand to clear once the mutation is committed */
-    lock_t *hand_locked;        /* the hand list's lock that the mutation took */
-    uint32_t to_wake[16];       /* receivers that slept when a message was posted to them */
+    uint32_t logged;          /* entries of the log in use */
+    uint32_t free_hand;       /* where to look first for a free place in the hand */
+    uint32_t places;          /* a bit per place of the own hand that the mutation took */
+    _Atomic(offset_t) *given; /* the place in a hand to clear once the mutation is committed */
+    lock_t *hand_locked;      /* the hand list's lock that the mutation took */
+    uint32_t to_wake[16];     /* receivers that slept when a message was posted to them */
     uint32_t to_wake_count;
-    _Atomic uint32_t in_call;   /* calls under way with it (close waits for that) */
-    unsigned trim;              /* class + 1 whose cache grew too long in this mutation */
-    bool from_reserve;          /* what it does now must not fail for want of a few pages */
-    uint32_t calls;             /* done: every so often one looks for the dead */
-    void *user;                 /* the layer above */
-    struct self *next;          /* in the node's list of selves */
+    _Atomic uint32_t in_call; /* calls under way with it (close waits for that) */
+    unsigned trim;            /* class + 1 whose cache grew too long in this mutation */
+    bool from_reserve;        /* what it does now must not fail for want of a few pages */
+    uint32_t calls;           /* done: every so often one looks for the dead */
+    void *user;               /* the layer above */
+    struct self *next;        /* in the node's list of selves */
     struct self *next_idle;
 } self_t;
 
 struct node {
     region_t region;
     node_root_t *root;
-    uint32_t client;  /* index */
-    unsigned cpus;    /* of the machine */
+    uint32_t client; /* index */
+    unsigned cpus;   /* of the machine */
     _Atomic bool closing;
     _Atomic uint32_t entering; /* threads that enter for the first time: no list has them yet */
-    uint64_t serial;  /* of this handle in this process: never given twice */
+    uint64_t serial;           /* of this handle in this process: never given twice */
     /* What the layer above has the node do for it; called by repairs and closes. */
     const struct node_user *user;
     void *user_arg;
@@ -230,11 +234,12 @@ struct node {
     node_t *next;          /* in node.c's list of open handles */
 };
 
-/* The part of a repair that is the layer's above: everything in body.user of party `index`, of a client that is dead or
- * closing. It may be called again for the same party if a repairer died: each step must be one logged mutation. */
+/* The part of a repair that is the layer's above: everything in body.user of party `index`, of a client that is
+ * dead or closing. It may be called again for the same party if a repairer died: each step must be one logged
+ * mutation. */
 typedef struct node_user {
-    size_t self_bytes;             /* of self_t.user, zeroed */
-    void (*self_gone)(self_t *s);  /* before that is freed */
+    size_t self_bytes;            /* of self_t.user, zeroed */
+    void (*self_gone)(self_t *s); /* before that is freed */
     /* No request of the party will be given anything from now on, except by who has claimed it already. */
     void (*cancel_requests)(self_t *s, uint32_t index);
     /* A memo in a hand goes back to where it came from, or is freed. `drop`: its holder was to take it with him. */
@@ -261,7 +266,8 @@ typedef struct node_options {
     uint64_t run;
 } node_options_t;
 
-/* Opens or creates the region and becomes a client of it. Errors as region_open's; MEMO_EFULL: no client is free. */
+/* Opens or creates the region and becomes a client of it. Errors as region_open's; MEMO_EFULL: no client is free.
+ */
 int node_open(node_t *n, const node_options_t *o);
 
 /* Ends the handle: waits until other threads have left their calls, gives everything back. */

@@ -1,9 +1,10 @@
 /*
  * reclaim.c - giving sections back to the heap (slot.h).
  *
- * Scanners take no lock, so a section may be freed only when nobody can stand on its slots. It is taken away from its
- * party first, as an open mutation; then each party is seen, once, not to be scanning: whoever scans after that finds no
- * section. If somebody does not stop in time, the mutation is aborted, and the section stays for another occasion.
+ * Scanners take no lock, so a section may be freed only when nobody can stand on its slots. It is taken away from
+ * its party first, as an open mutation; then each party is seen, once, not to be scanning: whoever scans after that
+ * finds no section. If somebody does not stop in time, the mutation is aborted, and the section stays for another
+ * occasion.
  */
 #include <sched.h>
 

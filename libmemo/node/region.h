@@ -25,10 +25,10 @@
 
 /* This process's view of a region. */
 typedef struct region {
-    char *base;    /* where it is mapped */
-    uint64_t size; /* bytes mapped: all of it */
-    int fd;        /* own open file description; carries this view's life locks */
-    bool created;  /* by this call, rather than found */
+    char *base;                         /* where it is mapped */
+    uint64_t size;                      /* bytes mapped: all of it */
+    int fd;                             /* own open file description; carries this view's life locks */
+    bool created;                       /* by this call, rather than found */
     struct region_anonymous *anonymous; /* region.c's; NULL for a named one */
 } region_t;
 
@@ -59,13 +59,14 @@ void region_close(region_t *r);
 /* In a forked child: the same for an inherited view; the parent's locks and region are untouched. */
 void region_forget(region_t *r);
 
-/* Removes the name. MEMO_NONE when there is none; MEMO_EBUSY when it is of another kind; a file that is not a region
- * is left alone (MEMO_ECORRUPT); a region of another version is removed. */
+/* Removes the name. MEMO_NONE when there is none; MEMO_EBUSY when it is of another kind; a file that is not a
+ * region is left alone (MEMO_ECORRUPT); a region of another version is removed. */
 int region_unlink(const char *name, const char *kind);
 
 /*
- * Makes pages [0, upto) of the region really there, so that touching them cannot fault when the file system is full:
- * MEMO_EFULL then. Idempotent; any process, any time. The first REGION_COMMITTED_AT_START are there from the start.
+ * Makes pages [0, upto) of the region really there, so that touching them cannot fault when the file system is
+ * full: MEMO_EFULL then. Idempotent; any process, any time. The first REGION_COMMITTED_AT_START are there from the
+ * start.
  */
 #define REGION_COMMITTED_AT_START (192u * 1024u)
 int region_commit(region_t *r, uint64_t from, uint64_t upto);

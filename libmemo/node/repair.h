@@ -1,18 +1,19 @@
 /*
  * repair.h - what the dead leave behind.
  *
- * A repair has two parts. Voiding undoes or completes the one mutation that each party of the dead client was in the midst
- * of; it needs no lock but the client's repair lock, so whoever waits for a lock of the dead does it on the spot,
- * whatever he holds himself, and takes the lock over. The rest, giving back what the dead held and was being sent,
- * is made of ordinary mutations by somebody who holds nothing; a repairer that dies is repaired in turn, and the
- * next one goes on where he was. Closing a handle is the same second part, by the living.
+ * A repair has two parts. Voiding undoes or completes the one mutation that each party of the dead client was in
+ * the midst of; it needs no lock but the client's repair lock, so whoever waits for a lock of the dead does it on
+ * the spot, whatever he holds himself, and takes the lock over. The rest, giving back what the dead held and was
+ * being sent, is made of ordinary mutations by somebody who holds nothing; a repairer that dies is repaired in
+ * turn, and the next one goes on where he was. Closing a handle is the same second part, by the living.
  */
 #ifndef REPAIR_H
 #define REPAIR_H
 
 #include "libmemo/node/node.h"
 
-/* Whether the party of that id is gone or voided: a lock whose owner it is may be taken over. Voids it if it is dead. */
+/* Whether the party of that id is gone or voided: a lock whose owner it is may be taken over. Voids it if it is
+ * dead. */
 bool repair_void(self_t *s, party_id_t owner);
 
 /* Looks at all clients, if nobody has lately, and repairs the dead. With no lock held, outside a mutation. */

@@ -173,7 +173,8 @@ void slot_sleep(self_t *s, int64_t deadline, bool (*ready)(self_t *s, void *arg)
 
 /* ---- what a dead receiver did not read ------------------------------------------------------------------- */
 
-static bool take_out(self_t *s, section_t *section, slot_t *slot, uint32_t index, uint32_t receiver, struct memo **m)
+static bool take_out(self_t *s, section_t *section, slot_t *slot, uint32_t index, uint32_t receiver,
+                     struct memo **m)
 {
     uint32_t w = receiver / 64;
     uint64_t bit = UINT64_C(1) << receiver % 64;
@@ -185,7 +186,8 @@ static bool take_out(self_t *s, section_t *section, slot_t *slot, uint32_t index
         struct memo *memo = node_at(s, atomic_load(&slot->memo));
         /* With a holder it had been accepted by the dead: it is in his hand. */
         if (atomic_load(&memo->holder) == 0) {
-            /* If we die before the bit is cleared, what we have taken may be anywhere when it is looked at again. */
+            /* If we die before the bit is cleared, what we have taken may be anywhere when it is looked at again.
+             */
             log_a64(s, &slot->memo, 0);
             hand_take(s, memo);
             log_commit(s);

@@ -270,7 +270,8 @@ static void remember_sleeper(self_t *s, uint32_t receiver)
 {
     party_t *p = node_party(s, receiver);
 
-    /* Pairs with slot_sleep: it says parked, then looks at attention; we set attention, then look whether parked. */
+    /* Pairs with slot_sleep: it says parked, then looks at attention; we set attention, then look whether parked.
+     */
     if (atomic_load_explicit(&p->parked, memory_order_seq_cst) == 0)
         return;
     if (s->to_wake_count < sizeof s->to_wake / sizeof s->to_wake[0])

@@ -1,21 +1,21 @@
 /*
  * slot.h - the slot list: messages from one party to others of the node.
  *
- * Source: "Inter-processor messaging" (a message section with a lock, a length, first and last pointers and slots with a
- * destination and an execution mask; scanning takes no lock; the reader that clears the last execution bit frees the
- * slot). What that leaves open is decided so:
+ * Source: "Inter-processor messaging" (a message section with a lock, a length, first and last pointers and slots
+ * with a destination and an execution mask; scanning takes no lock; the reader that clears the last execution bit
+ * frees the slot). What that leaves open is decided so:
  *
  * - A section per sender, and an attention word per receiver with a bit per section (index mod 64).
  * - A receiver clears attention before it scans; accepts a message (the memo is in its hand) before it clears its
  *   execution bit; and has one scanner: the thread, or whoever owns the common party at the moment.
- * - Generations: odd while a slot is in the list. A scanner loads next, its generation and its sequence number, then
- *   checks that its own slot has kept generation and next; else it starts over. It ends where the sequence numbers
- *   fall: `first` and `last` move before generations do, and cannot tell it where the list ends.
- * - A slot is free when no word of its destination mask is in use (`words` 0). A slot whose words are in use, but whose
- *   execution bits are all clear, is spent: it is unlinked under the section's lock by the reader that saw it,
+ * - Generations: odd while a slot is in the list. A scanner loads next, its generation and its sequence number,
+ * then checks that its own slot has kept generation and next; else it starts over. It ends where the sequence
+ * numbers fall: `first` and `last` move before generations do, and cannot tell it where the list ends.
+ * - A slot is free when no word of its destination mask is in use (`words` 0). A slot whose words are in use, but
+ * whose execution bits are all clear, is spent: it is unlinked under the section's lock by the reader that saw it,
  *   or, when he cannot have the lock at once, by whoever holds it.
- * - Death: until the commit nothing of a post can be seen; from the commit on it is completed by the owner's repairer
- *   from the intent (the chain of slots to post); every step of a splice can be done again.
+ * - Death: until the commit nothing of a post can be seen; from the commit on it is completed by the owner's
+ * repairer from the intent (the chain of slots to post); every step of a splice can be done again.
  *
  * Which pairs exclude each other: posts and unlinkings of one section (its lock); scans exclude nothing.
  */
@@ -34,13 +34,13 @@ enum {
 
 typedef struct slot {
     _Alignas(NODE_LINE) _Atomic uint32_t generation; /* odd: in the list */
-    _Atomic uint32_t next, prev; /* index + 1; a cycle */
-    _Atomic uint32_t words;      /* a bit per word of the masks in use; 0: free */
-    _Atomic uint64_t sequence;   /* of the section; grows along the list */
+    _Atomic uint32_t next, prev;                     /* index + 1; a cycle */
+    _Atomic uint32_t words;                          /* a bit per word of the masks in use; 0: free */
+    _Atomic uint64_t sequence;                       /* of the section; grows along the list */
     _Atomic uint64_t memo;
-    _Atomic uint64_t request;    /* of the layer above; one receiver's, or 0 */
+    _Atomic uint64_t request; /* of the layer above; one receiver's, or 0 */
     _Atomic uint32_t kind;
-    uint32_t chain;              /* next slot to post, index + 1 */
+    uint32_t chain; /* next slot to post, index + 1 */
     _Alignas(NODE_LINE) _Atomic uint64_t destination[SLOT_WORDS];
     _Alignas(NODE_LINE) _Atomic uint64_t execution[SLOT_WORDS];
 } slot_t;
@@ -79,7 +79,8 @@ int slot_prepare(self_t *s);
 /* Locks the party's section with at least `need` free slots in it. Outside a mutation. MEMO_OK or MEMO_EFULL. */
 int slot_begin(self_t *s, uint32_t need);
 
-/* What the next slot filled in will be known by to its receivers: section << 48 | sequence. The section is locked. */
+/* What the next slot filled in will be known by to its receivers: section << 48 | sequence. The section is locked.
+ */
 uint64_t slot_next_tag(const self_t *s);
 
 static inline uint64_t slot_tag(const slot_message_t *message)
@@ -105,8 +106,8 @@ void slot_wake(self_t *s);
 void slot_ring(self_t *s, uint32_t receiver);
 
 /*
- * Reads what is there for the party. `accept` must have taken the message over when it returns. Outside a mutation, with no
- * lock held. Answers whether there was any.
+ * Reads what is there for the party. `accept` must have taken the message over when it returns. Outside a mutation,
+ * with no lock held. Answers whether there was any.
  */
 bool slot_scan(self_t *s, void (*accept)(self_t *s, const slot_message_t *message, void *arg), void *arg);
 
@@ -121,8 +122,8 @@ static inline bool slot_attention(const self_t *s)
  */
 void slot_sleep(self_t *s, int64_t deadline, bool (*ready)(self_t *s, void *arg), void *arg);
 
-/* For repairs: completes the posts of a dead party; takes an unread message for receiver `index` out, putting its memo into
- * s's hand (false: none left). */
+/* For repairs: completes the posts of a dead party; takes an unread message for receiver `index` out, putting its
+ * memo into s's hand (false: none left). */
 void slot_complete(self_t *s, party_t *dead, body_t *b);
 bool slot_take_back(self_t *s, uint32_t receiver, struct memo **m);
 

@@ -1,10 +1,10 @@
 /*
  * delayed.c - puts that wait until another folder holds a memo (C11).
  *
- * A delayed put hangs in its trigger's record, keeps its target's record by a reference and room there by a reservation.
- * The mutation that brings the trigger its memo moves it to the fire list of the party that makes it; once that party
- * holds no lock it puts them one after the other, those that come about meanwhile last. A dead party's list is
- * put by its repairer.
+ * A delayed put hangs in its trigger's record, keeps its target's record by a reference and room there by a
+ * reservation. The mutation that brings the trigger its memo moves it to the fire list of the party that makes it;
+ * once that party holds no lock it puts them one after the other, those that come about meanwhile last. A dead
+ * party's list is put by its repairer.
  */
 #include <string.h>
 
@@ -50,7 +50,8 @@ static int fire_one(self_t *s, list_t *list)
     return result;
 }
 
-/* What one's own deliveries release comes to the end of one's own list; a dead party's list is put by whoever repairs. */
+/* What one's own deliveries release comes to the end of one's own list; a dead party's list is put by whoever
+ * repairs. */
 void fire_delayed(self_t *s, shm_body_t *body)
 {
     while (body->fire.head != 0) {
@@ -73,7 +74,8 @@ static bool reserve_allowed(const record_t *r, const extra_t *x, uint64_t size)
 
 /* Both records and their extra parts, in locked buckets. What they are prepared for in vain is given back with the
  * references. */
-static int prepare(self_t *s, const memo_folder_t *trigger, const memo_folder_t *target, record_t **from, record_t **to)
+static int prepare(self_t *s, const memo_folder_t *trigger, const memo_folder_t *target, record_t **from,
+                   record_t **to)
 {
     *from = origins_hold(s, table_bucket_of(s, trigger->hash), trigger);
     if (*from == NULL || record_extra(s, *from) == NULL)

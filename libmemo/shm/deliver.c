@@ -1,5 +1,6 @@
 /*
- * deliver.c - how a memo comes into a folder: to the copies and the taker that wait there, or into the queue (shm.h).
+ * deliver.c - how a memo comes into a folder: to the copies and the taker that wait there, or into the queue
+ * (shm.h).
  */
 #include <limits.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static void enqueue(self_t *s, record_t *r, struct memo *m, deliver_where_t wher
 /* ---- waiting copies -------------------------------------------------------------------------------------- */
 
 typedef struct copies {
-    uint64_t tag;         /* of the message that will serve them */
+    uint64_t tag; /* of the message that will serve them */
     uint32_t claimed;
     request_t *last;
 } copies_t;
@@ -236,8 +237,8 @@ static int deliver_to_waiters(self_t *s, record_t *r, struct memo *m, deliver_wh
 }
 
 /* Inlined with its `leave` where every instruction counts. */
-static inline __attribute__((always_inline)) int deliver_with(self_t *s, record_t *r, struct memo *m, deliver_where_t where,
-                                                              deliver_leave_t leave, void *arg)
+static inline __attribute__((always_inline)) int
+deliver_with(self_t *s, record_t *r, struct memo *m, deliver_where_t where, deliver_leave_t leave, void *arg)
 {
     if (__builtin_expect(somebody_waits(r), 0))
         return deliver_to_waiters(s, r, m, where, leave, arg);

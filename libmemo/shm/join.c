@@ -1,9 +1,9 @@
 /*
  * join.c - memo_get_all: one memo from each of n folders, all or nothing (C12).
  *
- * All buckets are locked, in order, so joins cannot wait for each other. If every folder has enough, all are taken in one
- * mutation; else the join leaves a get structure in each as a joiner: it holds no place among the takers, and is
- * poked, not served, when a memo comes.
+ * All buckets are locked, in order, so joins cannot wait for each other. If every folder has enough, all are taken
+ * in one mutation; else the join leaves a get structure in each as a joiner: it holds no place among the takers,
+ * and is poked, not served, when a memo comes.
  */
 #include "libmemo/node/repair.h"
 #include "libmemo/node/wait.h"

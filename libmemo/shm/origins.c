@@ -1,9 +1,9 @@
 /*
  * origins.c - the folders that held memos come from.
  *
- * A memo that is held refers to the record of its folder, so that memo_from, memo_replace and the death of its holder
- * find it; a record with references stays. When the memo goes elsewhere the reference is not given back at once,
- * which would lock a second bucket each time: the party notes it, and gives several back together.
+ * A memo that is held refers to the record of its folder, so that memo_from, memo_replace and the death of its
+ * holder find it; a record with references stays. When the memo goes elsewhere the reference is not given back at
+ * once, which would lock a second bucket each time: the party notes it, and gives several back together.
  */
 #include "libmemo/shm/shm.h"
 

@@ -1,16 +1,17 @@
 /*
  * quiet.c - MEMO_UNTIL_QUIET: knowing that nobody will put anything any more (C17).
  *
- * Started requests: the common party takes part, as long as the handle has one that waits so, and waits if all of them are
- * PENDING and none is complete but not collected. The thread that collects one takes part itself, until it asks
- * after another: what it does meanwhile may bring new work.
+ * Started requests: the common party takes part, as long as the handle has one that waits so, and waits if all of
+ * them are PENDING and none is complete but not collected. The thread that collects one takes part itself, until it
+ * asks after another: what it does meanwhile may bring new work.
  *
- * Participants are the clients of runs, and the parties that have waited so themselves. Quiet is decided under the quiet
- * lock: if every participant waits with a request that is PENDING, each request becomes QUIETING, one after the other.
- * A QUIETING request can be neither claimed nor cancelled: who wants to, waits for the decision. Once all are, there
- * is an instant at which all waited, and none had been given anything; then, and if nobody is dead but not repaired,
- * whose memos are still to go back, they all become QUIET. Otherwise they become PENDING again. A decider that dies is
- * followed by whoever takes the lock next, who finishes what was committed and takes back what was not.
+ * Participants are the clients of runs, and the parties that have waited so themselves. Quiet is decided under the
+ * quiet lock: if every participant waits with a request that is PENDING, each request becomes QUIETING, one after
+ * the other. A QUIETING request can be neither claimed nor cancelled: who wants to, waits for the decision. Once
+ * all are, there is an instant at which all waited, and none had been given anything; then, and if nobody is dead
+ * but not repaired, whose memos are still to go back, they all become QUIET. Otherwise they become PENDING again. A
+ * decider that dies is followed by whoever takes the lock next, who finishes what was committed and takes back what
+ * was not.
  */
 #include <string.h>
 

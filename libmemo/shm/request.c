@@ -134,7 +134,8 @@ void request_arm(self_t *s, request_t *r, uint32_t what, bool quiet)
     atomic_store_explicit(&r->poked, 0, memory_order_relaxed);
     atomic_store_explicit(&r->abandoned, 0, memory_order_relaxed);
     atomic_store_explicit(&r->tag, 0, memory_order_relaxed);
-    atomic_store_explicit(&r->state, request_word(generation & UINT32_MAX, 0, REQUEST_PENDING), memory_order_release);
+    atomic_store_explicit(&r->state, request_word(generation & UINT32_MAX, 0, REQUEST_PENDING),
+                          memory_order_release);
 }
 
 bool request_cancel(self_t *s, request_t *r)
@@ -168,8 +169,8 @@ static uint64_t request_bytes(size_t n)
     return sizeof(request_t) + n * sizeof(get_t);
 }
 
-/* A request with its get structures behind it, in one block; its generation starts anew, which is safe: a block is freed
- * only when no get structure refers to it any more. */
+/* A request with its get structures behind it, in one block; its generation starts anew, which is safe: a block is
+ * freed only when no get structure refers to it any more. */
 static request_t *allocate(self_t *s, size_t n)
 {
     offset_t *scratch = &s->body->scratch[SHM_SCRATCH_CLONE];

@@ -1,10 +1,10 @@
 /*
  * select.c - the general select: look, link, wait (shm.h).
  *
- * Look at each folder once; most selects end there. Then link a get structure into each; a folder that has got a memo
- * meanwhile gives it on the spot. A skip then gives up at once, and if nobody has claimed its request, all its folders
- * were empty at that instant; a wait waits for the message. Whatever comes of it, a claimed request gets its
- * memo, and every get structure is unlinked before the call returns.
+ * Look at each folder once; most selects end there. Then link a get structure into each; a folder that has got a
+ * memo meanwhile gives it on the spot. A skip then gives up at once, and if nobody has claimed its request, all its
+ * folders were empty at that instant; a wait waits for the message. Whatever comes of it, a claimed request gets
+ * its memo, and every get structure is unlinked before the call returns.
  */
 #include <sched.h>
 
@@ -108,8 +108,8 @@ static int link_one(self_t *s, request_t *r, const memo_folder_t *folder, size_t
     return result;
 }
 
-/* Whether the claim on a request is more than part of a mutation that a death would undo: whoever claimed it so far holds
- * the bucket of one of the folders it is linked into until that is decided. */
+/* Whether the claim on a request is more than part of a mutation that a death would undo: whoever claimed it so far
+ * holds the bucket of one of the folders it is linked into until that is decided. */
 static bool claim_stands(self_t *s, const request_t *r, const memo_select_t *select, size_t linked)
 {
     uint64_t word = atomic_load(&r->state);
@@ -140,7 +140,8 @@ int select_link(self_t *s, request_t *r, const memo_select_t *select, struct mem
     return MEMO_OK;
 }
 
-/* Takes from folder i, if it has a memo. A record that a get structure is linked into stays, and so does its hash. */
+/* Takes from folder i, if it has a memo. A record that a get structure is linked into stays, and so does its hash.
+ */
 static int recheck_one(self_t *s, request_t *r, size_t i, struct memo **m)
 {
     get_t *g = request_get(s, r, i);
@@ -239,8 +240,8 @@ static bool arrivals_moved(const arrivals_t *a)
     return false;
 }
 
-/* Polls the folders while another CPU may be about to put: handing over so is cheaper than by message. MEMO_NONE when it
- * was not worth it. */
+/* Polls the folders while another CPU may be about to put: handing over so is cheaper than by message. MEMO_NONE
+ * when it was not worth it. */
 static int poll_a_while(self_t *s, const memo_select_t *select, struct memo **m, size_t *which, arrivals_t *a)
 {
     shm_local_t *local = shm_local(s);
@@ -256,7 +257,9 @@ static int poll_a_while(self_t *s, const memo_select_t *select, struct memo **m,
         result = select_poll(s, select, m, which);
     }
     /* What was worth it is tried longer the next time, what was not, half as long. */
-    local->pauses = result == MEMO_OK && pauses < PAUSES_MOST ? pauses * 2 : result == MEMO_OK ? pauses : pauses / 2;
+    local->pauses = result == MEMO_OK && pauses < PAUSES_MOST ? pauses * 2
+                    : result == MEMO_OK                       ? pauses
+                                                              : pauses / 2;
     return result;
 }
 
@@ -270,7 +273,8 @@ static void sleep_once(self_t *s, request_t *r, int64_t deadline)
     repair_look(s, WAIT_TICK_NS / 2);
 }
 
-/* Until a memo was delivered (MEMO_OK, or why not), or the request given up: `code` when the deadline has passed. */
+/* Until a memo was delivered (MEMO_OK, or why not), or the request given up: `code` when the deadline has passed.
+ */
 static int wait_for(self_t *s, request_t *r, int64_t deadline, int code)
 {
     shm_local_t *local = shm_local(s);

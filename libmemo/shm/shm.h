@@ -1,15 +1,15 @@
 /*
  * shm.h - the shared-memory backends: a table of folders in a node region, under one lock or a lock per bucket.
  *
- * Source: the Memo implementations' shared-memory versions (hash table; a get structure tells to whom to deliver; alt and
- * its skips link one into every folder and see whether a memo came meanwhile).
+ * Source: the Memo implementations' shared-memory versions (hash table; a get structure tells to whom to deliver;
+ * alt and its skips link one into every folder and see whether a memo came meanwhile).
  *
- * Invariant of a folder, whenever its bucket's lock is free: if it holds a memo, no take that is still PENDING is linked
- * into it. So a select that is linked into all its folders and still PENDING has an instant, that of its
+ * Invariant of a folder, whenever its bucket's lock is free: if it holds a memo, no take that is still PENDING is
+ * linked into it. So a select that is linked into all its folders and still PENDING has an instant, that of its
  * CANCELLED, at which all of them are empty.
  *
- * A request's state word: generation (high half), claimer's index + 1, status. PENDING -> CLAIMED by whoever gives it a
- * memo, as part of the mutation that gives; -> CANCELLED by its owner; -> QUIETING -> QUIET by quiet.c.
+ * A request's state word: generation (high half), claimer's index + 1, status. PENDING -> CLAIMED by whoever gives
+ * it a memo, as part of the mutation that gives; -> CANCELLED by its owner; -> QUIETING -> QUIET by quiet.c.
  */
 #ifndef SHM_H
 #define SHM_H
@@ -36,8 +36,8 @@ typedef struct request {
     uint32_t quiet;         /* it waits until quiet */
     _Atomic uint32_t abandoned; /* its owner is gone: though a claim be undone, nobody claims it again */
     uint32_t unused;
-    uint64_t local;         /* the owner process's own pointer */
-    offset_t next, prev;    /* the common party's started requests */
+    uint64_t local;               /* the owner process's own pointer */
+    offset_t next, prev;          /* the common party's started requests */
     _Atomic(offset_t) quiet_next; /* another of the party's that waits until quiet; under the quiet lock */
     offset_t gets;
 } request_t;
@@ -136,11 +136,11 @@ typedef struct origin {
 typedef struct shm_body {
     request_t request; /* of the call that blocks */
     get_t gets[SHM_GETS];
-    offset_t large_request;         /* of a call with more folders */
-    offset_t started;               /* requests (of the common party) */
-    list_t fire;                    /* delayed puts whose time has come */
-    origin_t origins[SHM_ORIGINS];  /* references to give back, several at once */
-    _Atomic(offset_t) quiet;        /* the requests that wait until quiet: the first of a chain */
+    offset_t large_request;        /* of a call with more folders */
+    offset_t started;              /* requests (of the common party) */
+    list_t fire;                   /* delayed puts whose time has come */
+    origin_t origins[SHM_ORIGINS]; /* references to give back, several at once */
+    _Atomic(offset_t) quiet;       /* the requests that wait until quiet: the first of a chain */
 } shm_body_t;
 
 _Static_assert(sizeof(shm_body_t) <= BODY_USER_BYTES, "the folder table's part of a body fits");
@@ -158,9 +158,9 @@ typedef struct shm_space {
     self_t *common;
     bool scanning; /* somebody sleeps for the common party, without the mutex */
     shm_request_t *requests;
-    uint64_t done; /* requests complete and not collected */
+    uint64_t done;                /* requests complete and not collected */
     _Atomic uint64_t completions; /* ever */
-    int event;     /* memo_fd, or -1 */
+    int event;                    /* memo_fd, or -1 */
     bool bridged, bridge_stop;
     pthread_t bridge;
 } shm_space_t;
@@ -270,7 +270,8 @@ void table_unlock_all(self_t *s, table_locks_t *locks);
 memo_folder_t record_folder(const record_t *r);
 int table_each(self_t *s, int (*visit)(const memo_folder_t *, uint64_t, uint64_t, uint64_t, void *), void *arg);
 
-/* The extra part of a folder, made when absent; the record's bucket is locked, no mutation open. NULL: no memory. */
+/* The extra part of a folder, made when absent; the record's bucket is locked, no mutation open. NULL: no memory.
+ */
 extra_t *record_extra(self_t *s, record_t *r);
 
 /* Drops it when it says nothing any more. The record's bucket is locked, no mutation open. */
@@ -315,8 +316,8 @@ request_t *request_started(self_t *s, size_t n);
 /* Unlinks and gives it back. */
 void request_end(self_t *s, request_t *r);
 
-/* Links get structure i into the folder of a locked bucket, which comes into being if need be: both as one mutation of its
- * own. NULL: no memory. */
+/* Links get structure i into the folder of a locked bucket, which comes into being if need be: both as one mutation
+ * of its own. NULL: no memory. */
 record_t *request_link_folder(self_t *s, request_t *r, size_t i, bucket_t *b, const memo_folder_t *folder);
 void request_unlink_all(self_t *s, request_t *r);
 
@@ -332,8 +333,9 @@ void origins_drop(self_t *s, struct memo *m, record_t *here);
 void origins_drop_reference(self_t *s, offset_t record, record_t *here);
 
 /*
- * The folder of a locked bucket, made when absent, with a reference that is to be given back: what is not put to use until
- * then goes, the extra part too, whoever dies meanwhile. There must be room for the reference. NULL: no memory.
+ * The folder of a locked bucket, made when absent, with a reference that is to be given back: what is not put to
+ * use until then goes, the extra part too, whoever dies meanwhile. There must be room for the reference. NULL: no
+ * memory.
  */
 record_t *origins_hold(self_t *s, bucket_t *b, const memo_folder_t *folder);
 
@@ -348,8 +350,8 @@ typedef enum { DELIVER_TAIL, DELIVER_HEAD } deliver_where_t;
 typedef void (*deliver_leave_t)(self_t *s, struct memo *m, record_t *r, void *arg);
 
 /*
- * Puts m into the folder of a locked bucket: to copies and a taker that wait there, else into the queue; delayed puts
- * that waited for it go to the party's fire list. One mutation, committed. MEMO_OK, or MEMO_EFULL (no memory
+ * Puts m into the folder of a locked bucket: to copies and a taker that wait there, else into the queue; delayed
+ * puts that waited for it go to the party's fire list. One mutation, committed. MEMO_OK, or MEMO_EFULL (no memory
  * to deliver with; nothing changed).
  */
 int deliver(self_t *s, record_t *r, struct memo *m, deliver_where_t where, deliver_leave_t leave, void *arg);
@@ -368,8 +370,8 @@ void free_memo(self_t *s, struct memo *m);
 /* ---- select.c -------------------------------------------------------------------------------------------- */
 
 /*
- * Takes or copies the first memo of a locked folder that has one; with `claim`, only if that request of one's own can
- * be claimed (MEMO_PENDING: somebody else has). MEMO_OK, MEMO_EFULL (no memory for the copy).
+ * Takes or copies the first memo of a locked folder that has one; with `claim`, only if that request of one's own
+ * can be claimed (MEMO_PENDING: somebody else has). MEMO_OK, MEMO_EFULL (no memory for the copy).
  */
 int take_first(self_t *s, record_t *r, uint32_t what, request_t *claim, uint32_t which, struct memo **m);
 
@@ -386,14 +388,15 @@ int select_poll(self_t *s, const memo_select_t *select, struct memo **m, size_t 
  * MEMO_NONE: it claimed a memo itself, in *m; or an error. */
 int select_link(self_t *s, request_t *r, const memo_select_t *select, struct memo **m);
 
-/* Memos came to folders of a waiting request while it was claimed, and the claim was undone: it then looks at its folders
- * itself. MEMO_OK: nothing is there any more; the other results as select_link's. */
+/* Memos came to folders of a waiting request while it was claimed, and the claim was undone: it then looks at its
+ * folders itself. MEMO_OK: nothing is there any more; the other results as select_link's. */
 bool select_passed_over(const request_t *r);
 int select_recheck(self_t *s, request_t *r, struct memo **m);
 
 int select_memo(self_t *s, const memo_select_t *select, memo_t **m, size_t *which);
 
-/* Takes over what a message brings: the memo is in the party's hand then. NULL when it is a copy that has no room. */
+/* Takes over what a message brings: the memo is in the party's hand then. NULL when it is a copy that has no room.
+ */
 struct memo *message_memo(self_t *s, const slot_message_t *message);
 
 /* ---- started.c, join.c, quiet.c ------------------------------------------------------------------------------ */
@@ -403,8 +406,8 @@ int started_test(memo_request_t *r, memo_t **m, size_t *which);
 int started_wait(memo_request_t *r, memo_t **m, size_t *which, int64_t timeout_ns);
 int started_cancel(memo_request_t *r);
 int started_fd(memo_space_t *space);
-void started_stop(shm_space_t *space);  /* before the node closes */
-void started_free(shm_space_t *space);  /* after */
+void started_stop(shm_space_t *space); /* before the node closes */
+void started_free(shm_space_t *space); /* after */
 
 int join_get_all(self_t *s, const memo_folder_t folders[], size_t n, memo_t *m[], int64_t deadline);
 
@@ -418,7 +421,8 @@ void quiet_release(self_t *s);
 /* Declares the space quiet if it is. No lock held, no mutation open. */
 void quiet_check(self_t *s);
 
-/* Waits until no decision about quiet is under way. Any lock but the quiet lock may be held; a mutation may be open. */
+/* Waits until no decision about quiet is under way. Any lock but the quiet lock may be held; a mutation may be
+ * open. */
 void quiet_settle(self_t *s);
 
 /* The party takes part no more; decisions look at its body no more. */

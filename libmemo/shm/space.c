@@ -179,8 +179,9 @@ static int symbol(memo_space_t *space, memo_symbol_t *out)
 
 static int not_held(void)
 {
-    return memo_error(MEMO_EINVAL, "the memo is not held by this handle: it was put, replaced or freed already, or is "
-                                   "of another handle");
+    return memo_error(MEMO_EINVAL,
+                      "the memo is not held by this handle: it was put, replaced or freed already, or is "
+                      "of another handle");
 }
 
 static bool held(shm_space_t *sp, const memo_t *m)
@@ -226,14 +227,17 @@ static int alloc(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_n
         return result;
     *m = hand_alloc(s, size);
     if (*m == NULL && (size > HAND_MEMO_MAX || size + sizeof(struct memo) > heap_capacity(s->root)))
-        result = memo_error(MEMO_EINVAL, "a memo of %zu bytes is larger than the space could ever hold (%llu bytes)", size,
-                            (unsigned long long)(heap_capacity(s->root) - sizeof(struct memo)));
+        result =
+            memo_error(MEMO_EINVAL, "a memo of %zu bytes is larger than the space could ever hold (%llu bytes)",
+                       size, (unsigned long long)(heap_capacity(s->root) - sizeof(struct memo)));
     else if (*m == NULL) {
         origins_flush(s, shm_body(s));
         *m = timeout_ns == 0 ? hand_alloc(s, size) : wait_for_memory(s, size, wait_deadline(timeout_ns), &result);
         if (*m == NULL && timeout_ns == 0)
-            result = memo_error(MEMO_EFULL, "no room is left for %zu bytes in the space, or in /dev/shm behind it; take and "
-                                            "free memos, or create it with a larger size=", size);
+            result = memo_error(MEMO_EFULL,
+                                "no room is left for %zu bytes in the space, or in /dev/shm behind it; take and "
+                                "free memos, or create it with a larger size=",
+                                size);
     }
     node_leave(s);
     return result;
@@ -338,7 +342,8 @@ static int flush(memo_space_t *space)
     result = shm_local(s)->failed_code;
     shm_local(s)->failed_code = MEMO_OK;
     if (result != MEMO_OK)
-        memo_error(result, "%zu started puts were refused for want of room; memo_flush_failed gives their memos back",
+        memo_error(result,
+                   "%zu started puts were refused for want of room; memo_flush_failed gives their memos back",
                    shm_local(s)->failed_count);
     node_leave(s);
     return result;
@@ -522,7 +527,8 @@ static int stat_space(memo_space_t *space, memo_stat_t *stat)
     return result;
 }
 
-static int each(memo_space_t *space, int (*visit)(const memo_folder_t *, uint64_t, uint64_t, uint64_t, void *), void *arg)
+static int each(memo_space_t *space, int (*visit)(const memo_folder_t *, uint64_t, uint64_t, uint64_t, void *),
+                void *arg)
 {
     int result = MEMO_OK;
     self_t *s = enter(space, &result);

@@ -1,10 +1,10 @@
 /*
  * started.c - requests: memo_start, memo_test, memo_wait, memo_cancel and memo_fd (shm.h).
  *
- * All requests of a handle share its common party: its receiver has one scanner, whoever holds the handle's mutex. He
- * leaves what he finds at the requests it is for. Of several threads that wait, one sleeps on the common party's bell,
- * without the mutex; the others on a condition variable that he signals. memo_fd's bridge thread is such a sleeper
- * that never leaves.
+ * All requests of a handle share its common party: its receiver has one scanner, whoever holds the handle's mutex.
+ * He leaves what he finds at the requests it is for. Of several threads that wait, one sleeps on the common party's
+ * bell, without the mutex; the others on a condition variable that he signals. memo_fd's bridge thread is such a
+ * sleeper that never leaves.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -136,7 +136,8 @@ static void all_quiet(shm_space_t *sp)
 
     for (q = sp->requests; q != NULL; q = q->next)
         if (q->quiet && !q->done &&
-            (request_status(atomic_load(&q->request->state)) == REQUEST_QUIET || request_cancel(sp->common, q->request)))
+            (request_status(atomic_load(&q->request->state)) == REQUEST_QUIET ||
+             request_cancel(sp->common, q->request)))
             complete(sp, q, MEMO_QUIET, NULL);
 }
 
@@ -297,7 +298,8 @@ static void start(shm_space_t *sp, shm_request_t *q, const memo_select_t *select
     }
     q->request = request_started(s, select->count);
     if (q->request == NULL)
-        complete(sp, q, memo_error(MEMO_EFULL, "the space has no room left to wait in %zu folders", select->count), NULL);
+        complete(sp, q, memo_error(MEMO_EFULL, "the space has no room left to wait in %zu folders", select->count),
+                 NULL);
     else
         start_linked(sp, q, select);
     slot_wake(s);
@@ -349,7 +351,8 @@ int started_start(memo_space_t *space, const memo_select_t *select, memo_request
         q->base.space = space;
         q->quiet = select->when_empty == MEMO_UNTIL_QUIET;
         q->skip = is_skip(select);
-        q->deadline = q->skip ? 0 : wait_deadline(select->timeout_ns); /* a skip that was claimed waits for that alone */
+        q->deadline =
+            q->skip ? 0 : wait_deadline(select->timeout_ns); /* a skip that was claimed waits for that alone */
         list_add(sp, q);
         start(sp, q, select);
         asks(s, q);

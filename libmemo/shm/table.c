@@ -1,10 +1,10 @@
 /*
  * table.c - the hash table of folders: buckets, records, growth by linear hashing (shm.h).
  *
- * The number of buckets says where a hash belongs. It grows by one when bucket `buckets - 2^level` is split, under the
- * locks of the two; who has locked a bucket looks again whether his hash still belongs there. A long chain is the
- * occasion, more records than buckets the condition. The table never shrinks: a thread that waits for a bucket's lock may
- * touch that bucket at any time.
+ * The number of buckets says where a hash belongs. It grows by one when bucket `buckets - 2^level` is split, under
+ * the locks of the two; who has locked a bucket looks again whether his hash still belongs there. A long chain is
+ * the occasion, more records than buckets the condition. The table never shrinks: a thread that waits for a
+ * bucket's lock may touch that bucket at any time.
  */
 #include <stdlib.h>
 #include <string.h>
