@@ -1,0 +1,73 @@
+/*
+ * near.h - messages inside a node: a message is a block in the node region, an *envelope*, that passes through the
+ * slot list; a memo that travels along hangs on it. No bytes of a memo are copied, and MPI is not called.
+ *
+ * An envelope is a `struct memo` like any other to node/ (it is held, given, taken, and goes back when its holder
+ * dies), with NEAR_ENVELOPE in its flags, the encoded message (codec.h) as its bytes, and the memo's offset as its
+ * origin. A memo that a client has taken keeps the envelope it came in as *its* origin: that is where memo_from and
+ * repairs find the folder. Requests' envelopes are used again for their answers: in the steady state a server
+ * allocates nothing.
+ */
+#ifndef WIRE_NEAR_H
+#define WIRE_NEAR_H
+
+#include "libmemo/node/hand.h"
+#include "libmemo/wire/message.h"
+
+#define NEAR_ENVELOPE 1u /* in struct memo's flags */
+
+typedef struct near near_t;
+
+/* Who reads a peer's messages on this node: its mailbox, a party. */
+typedef struct near_peer {
+    party_id_t mailbox; /* 0: the peer is not on this node */
+} near_peer_t;
+
+static inline wire_memo_t *near_wire(struct memo *m)
+{
+    return (wire_memo_t *)(void *)m;
+}
+
+static inline struct memo *near_memo(wire_memo_t *m)
+{
+    return (struct memo *)(void *)m;
+}
+
+/*
+ * Sends a message from s's section to a mailbox: outside a mutation. Its memo, held by this process, goes along; on
+ * MEMO_OK it is no longer ours. `reuse`: an envelope in s's hand to send it in, if it is large enough (then it is used
+ * up and *reuse is NULL), or NULL. MEMO_EFULL: no memory, nothing happened. MEMO_EPEER: the mailbox is a dead peer's,
+ * nothing happened.
+ */
+int near_send(self_t *s, party_id_t to, const wire_message_t *message, struct memo **reuse);
+
+/*
+ * Reads what is in s's own mailbox: for each message, `receive` is called, with no lock held and no mutation open. The
+ * memo of the message is in s's hand then, and `envelope` too: receive gives it on, keeps it (near_keep) or leaves it
+ * to be freed (*envelope not NULL when it returns). Answers whether there was any.
+ */
+typedef void (*near_receive_t)(self_t *s, const wire_message_t *message, struct memo **envelope, void *arg);
+bool near_scan(self_t *s, near_receive_t receive, void *arg);
+
+/* m, held, keeps the envelope (its first folder is where m was taken from), which leaves the hand. */
+void near_keep(self_t *s, struct memo *m, struct memo **envelope);
+
+/* An envelope for a memo that came from another node: as near_keep, with a message made for it. MEMO_OK, MEMO_EFULL. */
+int near_origin(self_t *s, struct memo *m, const memo_folder_t *folder);
+
+/* Where a held memo was taken from; false: from nowhere. */
+bool near_from(const self_t *s, const struct memo *m, memo_folder_t *folder);
+
+/* Frees a held memo, with the envelope it keeps. */
+void near_free(self_t *s, struct memo *m);
+
+/* Frees the envelope that a held memo keeps: it comes from nowhere now. */
+void near_forget(self_t *s, struct memo *m);
+
+/*
+ * For repairs: takes apart what the dead held, `m`: the memo that travels (or m itself), in *memo, in s's hand, with the
+ * folder it goes back to; false: there is nothing to give back (all of it was freed).
+ */
+bool near_take_back(self_t *s, struct memo *m, struct memo **memo, memo_folder_t *folder);
+
+#endif

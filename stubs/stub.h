@@ -1,0 +1,84 @@
+/*
+ * stub.h - the client halves of the MPI backends: a pure state machine like the engines', one for each client
+ * process. Calls begin, messages come, calls end.
+ *
+ * Thread safety: none; whoever uses it has a lock (stubs/space.c).
+ */
+#ifndef STUB_H
+#define STUB_H
+
+#include "libmemo/wire/message.h"
+
+typedef enum stub_protocol { STUB_SINGLE, STUB_LATCH, STUB_CHAIN } stub_protocol_t;
+
+typedef struct stub stub_t;
+typedef struct stub_call stub_call_t;
+
+typedef struct stub_io {
+    /* As engine_io's. `to` is a server. MEMO_OK; anything else: it was not sent and the memo is still the caller's. */
+    int (*send)(void *arg, uint32_t to, const wire_message_t *message);
+    /* A memo that nobody waits for any more: it goes back to the head of the folder, unmarked. */
+    void (*back)(void *arg, const memo_folder_t *folder, wire_memo_t *memo);
+    /* The call is over: result, index and memos stand in it. */
+    void (*done)(void *arg, stub_call_t *call);
+    void *arg;
+} stub_io_t;
+
+/* One call. Zeroed by the caller, except for `user`, before it begins; the stub's until it is done. */
+struct stub_call {
+    int result;          /* MEMO_PENDING until it is done */
+    uint32_t index;      /* which folder served it */
+    wire_memo_t *memo;   /* what it was given; a PUT's: given back because it was refused */
+    wire_memo_t **memos; /* a join's, by index: an array of the caller's */
+    uint64_t number[4];  /* of the answer: COUNT, EACH */
+    void *user;
+    /* The stub's own. */
+    uint64_t request;
+    int kind, state, why;
+    uint32_t phase, waiting, chosen, got, next;
+    wire_type_t asked;
+    uint32_t flags;
+    wire_how_t how;
+    wire_folder_t *folders; /* grouped by server, in the order of choice within each; an array of its own */
+    uint32_t count;
+    struct stub_part *parts; /* the servers concerned, in rank order */
+    uint32_t parts_count;
+    memo_folder_t one;
+    bool quiet, cancelled;
+    stub_call_t *next_quiet, *previous_quiet;
+    stub_call_t *next_call;
+};
+
+/* The client that is peer servers + client. NULL: no memory. */
+stub_t *stub_new(stub_protocol_t protocol, uint32_t client, uint32_t servers, const stub_io_t *io);
+void stub_free(stub_t *s);
+
+/* Each begins a call, which may be done before it returns. A result other than MEMO_OK: it has not begun, done() is
+ * not called, memos are still the caller's. */
+int stub_put(stub_t *s, stub_call_t *call, const memo_folder_t *folder, wire_memo_t *memo, bool wait);
+int stub_return(stub_t *s, stub_call_t *call, const memo_folder_t *folder, wire_memo_t *memo, bool redelivered);
+int stub_delay(stub_t *s, stub_call_t *call, const memo_folder_t *trigger, const memo_folder_t *target, wire_memo_t *memo);
+/* MEMO_ROTATE: `start` is the index to start with. */
+int stub_select(stub_t *s, stub_call_t *call, const memo_select_t *select, uint32_t start);
+/* call->memos has n places. */
+int stub_join(stub_t *s, stub_call_t *call, const memo_folder_t folders[], uint32_t n);
+/* LIMIT, COUNT, STAT, EACH, LEAVE, BYE: as the message says; `server` where it does not follow from the folder. */
+int stub_ask(stub_t *s, stub_call_t *call, wire_type_t type, uint32_t server, const memo_folder_t *folder,
+             const uint64_t number[4]);
+
+/* Ends the call, with result `why` unless it is served: at once, or when the servers have said so. */
+void stub_cancel(stub_t *s, stub_call_t *call, int why);
+
+/* A message of a server. Its memo passes to the stub. */
+void stub_receive(stub_t *s, const wire_message_t *message);
+
+/*
+ * Quiet. The client waits when all its participants do: tell the stub how many there are (threads that take part in
+ * quiet, 1 for a client none of whose threads has yet), and whether anything it started, puts, is still under way.
+ */
+void stub_quiet(stub_t *s, uint32_t participants, bool busy);
+
+/* Calls not over yet. */
+uint32_t stub_calls(const stub_t *s);
+
+#endif
