@@ -4,6 +4,7 @@
 #   make CFLAGS=-O0          flags after our own
 #   make WERROR=             warnings do not stop the build
 #   make SANITIZE=asan       or tsan: everything, instrumented, in build/asan or build/tsan
+#   make MPI=no              without the spaces over MPI (also left out, and said so, where there is no mpicc)
 #   make V=1                 shows the commands
 
 SANITIZE =
@@ -18,11 +19,13 @@ WERROR = -Werror
 PREFIX = /usr/local
 DESTDIR =
 TEST_SECONDS = 600
+MPI =
 V =
 Q = $(if $(V),,@)
 
 VERSION = 0.1.0
 SONAME = libmemo.so.0
+MPI_SONAME = libmemo-mpi.so.0
 
 SANITIZE_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # The library's fences order atomics alone, which TSan need not understand to check everything else; gcc would warn.
@@ -34,17 +37,50 @@ COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -I. -O2 -g -fvisibility=hidden $(WARNINGS
 LINK = $(CC) -g $(SANITIZE_FLAGS) $(CFLAGS) $(LDFLAGS)
 LIBS = -lpthread -ldl
 
+# MPI's headers are not ours to warn about.
+MPICC := $(if $(filter no,$(MPI)),,$(shell command -v mpicc))
+MPI_SHOWN := $(if $(MPICC),$(shell $(MPICC) -show))
+MPI_INCLUDE := $(patsubst -I%,-isystem %,$(filter -I%,$(MPI_SHOWN)))
+MPI_LIBS := $(filter -L% -l% -Wl%,$(MPI_SHOWN))
+
 # What there is, and what is made of it.
-LIB_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard libmemo/*/*.c)))
+LIB_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out libmemo/wire/%,$(wildcard libmemo/*/*.c))))
+
+# The MPI half, a library of its own that libmemo loads: it brings its own copy of what both use. Sources that
+# include mpi.h are MPI_SOURCES; ENGINES are those that are pure, or need no more than a node region: for tests.
+MPI_SOURCES = $(sort $(wildcard libmemo/wire/mpi_*.c))
+MPI_SHARED = $(sort $(wildcard libmemo/node/*.c)) libmemo/api/folder.c
+SERVER_SOURCES = $(sort $(filter-out servers/memo.c servers/memo_%.c servers/memo-%.c,$(wildcard servers/*.c)))
+ENGINES = $(sort $(filter-out libmemo/wire/host.c $(MPI_SOURCES),$(wildcard libmemo/wire/*.c))) \
+    $(filter-out servers/loop%,$(SERVER_SOURCES)) $(sort $(filter-out stubs/space%,$(wildcard stubs/*.c)))
+MPI_OWN = $(sort $(wildcard libmemo/wire/*.c) $(SERVER_SOURCES) $(wildcard stubs/*.c))
+MPI_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(MPI_OWN) $(MPI_SHARED))
+ENGINE_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(ENGINES))
+MPI_MAP = libmemo/wire/exports.map
+uses_library = $(if $(1),$(shell grep -lE '^.include [<"](libmemo/)?memo_mpi\.h[>"]' /dev/null $(1)))
+
 MEMO_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard servers/memo.c) $(sort $(wildcard servers/memo_*.c)))
 BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/memo-bench.c) $(sort $(wildcard bench/bench_*.c)))
 TEST_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard t/lib/*.c)))
 
-LIBRARIES = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a $(BUILD)/libmemo.so)
-COMMANDS = $(if $(wildcard servers/memo.c),$(BUILD)/memo)
+# It links only when it is whole.
+MPI_WHOLE = $(and $(MPI_SOURCES),$(wildcard stubs/space.c),$(wildcard servers/loop.c))
+MPI_LIBRARY = $(if $(MPICC),$(if $(MPI_WHOLE),$(BUILD)/libmemo-mpi.so))
+LIBRARIES = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a $(BUILD)/libmemo.so) $(MPI_LIBRARY)
+SERVER = $(if $(MPI_LIBRARY),$(if $(wildcard servers/memo-server.c),$(BUILD)/memo-server))
+COMMANDS = $(if $(wildcard servers/memo.c),$(BUILD)/memo) $(SERVER)
 BENCH = $(if $(wildcard bench/memo-bench.c),$(BUILD)/memo-bench)
-EXAMPLES = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard examples/*.c)))
+EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
+MPI_EXAMPLE_SOURCES := $(call uses_library,$(EXAMPLE_SOURCES))
+MPI_EXAMPLES = $(if $(MPI_LIBRARY),$(patsubst %.c,$(BUILD)/%,$(MPI_EXAMPLE_SOURCES)))
+EXAMPLES = $(patsubst %.c,$(BUILD)/%,$(filter-out $(MPI_EXAMPLE_SOURCES),$(EXAMPLE_SOURCES)))
 TESTS = $(patsubst %.c,$(BUILD)/%.t,$(sort $(wildcard t/*.c)))
+# Programs that shell tests run under mpiexec. Those that include memo_mpi.h use the library as programs do, the others
+# may reach into it.
+MPI_PROGRAM_SOURCES := $(sort $(wildcard t/mpi/*.c))
+MPI_USER_SOURCES := $(call uses_library,$(MPI_PROGRAM_SOURCES))
+MPI_USERS = $(if $(MPI_LIBRARY),$(patsubst %.c,$(BUILD)/%,$(MPI_USER_SOURCES)))
+MPI_INSIDERS = $(if $(MPICC),$(patsubst %.c,$(BUILD)/%,$(filter-out $(MPI_USER_SOURCES),$(MPI_PROGRAM_SOURCES))))
 SHELL_TESTS = $(sort $(wildcard t/*.sh))
 MAN_PAGES = $(sort $(wildcard libmemo/man/*.[1-9]))
 # Every call of a page is a page too, by a line that names the real one.
@@ -52,13 +88,26 @@ page_calls = $(shell sed -n 's/^\.Nm \(memo_[a-z_]*\).*/\1/p' libmemo/man/$(1).3
 MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
     $(patsubst %,$(page)/%,$(filter-out $(page),$(call page_calls,$(page)))))
 
-.PHONY: all lib check check-asan check-tsan check-models soak bench demo install uninstall deps build-deps clean format help FORCE
+.PHONY: all lib mpi-or-not check run-check check-asan check-tsan check-models soak bench demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: lib $(COMMANDS) $(EXAMPLES) $(BENCH) $(TESTS)
+all: lib $(COMMANDS) $(EXAMPLES) $(MPI_EXAMPLES) $(BENCH) $(TESTS) $(MPI_USERS) $(MPI_INSIDERS)
 
-lib: $(LIBRARIES)
+lib: $(LIBRARIES) mpi-or-not
+
+# Nothing of an earlier build with MPI stays where libmemo would find it.
+mpi-or-not:
+ifeq ($(MPICC),)
+	@rm -f $(BUILD)/libmemo-mpi.so* $(BUILD)/memo-server
+ifeq ($(MPI),no)
+	@echo '  (MPI=no: libmemo-mpi.so and memo-server, the spaces over MPI, are left out)'
+else ifeq ($(MPI),)
+	@echo '  (no mpicc: libmemo-mpi.so and memo-server, the spaces over MPI, are left out; Debian: mpich, libmpich-dev)'
+else
+	@echo 'MPI=$(MPI), but there is no mpicc; Debian: apt-get install mpich libmpich-dev, or make deps' >&2; exit 1
+endif
+endif
 
 help:
 	@echo 'make               the library, the memo command, examples, benchmark and test programs'
@@ -78,7 +127,8 @@ help:
 
 # What was made by other commands, or of other files, is made again: these two remember them.
 COMPILED_BY = $(COMPILE)
-LINKED_BY = $(LINK) : $(LIB_OBJECTS) : $(MEMO_OBJECTS) : $(BENCH_OBJECTS) : $(TEST_OBJECTS)
+LINKED_BY = $(LINK) : $(LIB_OBJECTS) : $(MEMO_OBJECTS) : $(BENCH_OBJECTS) : $(TEST_OBJECTS) : $(ENGINE_OBJECTS) \
+    : $(if $(MPICC),$(MPI_LIBS) $(MPI_OBJECTS))
 if_differs = $(if $(subst <$(strip $(file <$(1)))>,,<$(strip $(2))>),FORCE)
 remember = @mkdir -p $(@D) && echo '$(subst ','\'',$(strip $(1)))' > $@
 
@@ -89,15 +139,19 @@ $(BUILD)/linked-by: $(call if_differs,$(BUILD)/linked-by,$(LINKED_BY))
 	$(call remember,$(LINKED_BY))
 
 $(BUILD)/libmemo/%.o: PIC = -fPIC
+$(MPI_OBJECTS): PIC = -fPIC
 # Examples read as they would outside the tree: #include <memo.h>.
 $(BUILD)/examples/%.o: INCLUDE_MEMO = -Ilibmemo
+$(patsubst %.c,$(BUILD)/%.o,$(MPI_SOURCES) $(wildcard servers/memo-server.c) $(MPI_EXAMPLE_SOURCES) \
+    $(MPI_PROGRAM_SOURCES)): USE_MPI = $(MPI_INCLUDE)
 
 $(BUILD)/%.o: %.c $(BUILD)/compiled-by Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC      $<')
-	$(Q)$(COMPILE) $(PIC) $(INCLUDE_MEMO) -MMD -MP -c -o $@ $<
+	$(Q)$(COMPILE) $(PIC) $(INCLUDE_MEMO) $(USE_MPI) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.c,$(BUILD)/%.d,$(wildcard libmemo/*/*.c servers/*.c bench/*.c examples/*.c t/*.c t/lib/*.c))
+-include $(patsubst %.c,$(BUILD)/%.d,$(wildcard libmemo/*/*.c servers/*.c stubs/*.c bench/*.c examples/*.c t/*.c \
+    t/lib/*.c t/mpi/*.c))
 
 # ---- linking -----------------------------------------------------------------------------------------------
 
@@ -115,10 +169,25 @@ $(BUILD)/libmemo.so.$(VERSION): $(LIB_OBJECTS) $(BUILD)/linked-by
 $(BUILD)/libmemo.so: $(BUILD)/libmemo.so.$(VERSION)
 	$(Q)ln -sf libmemo.so.$(VERSION) $(BUILD)/$(SONAME) && ln -sf $(SONAME) $@
 
+# It exports what the map says, and needs nothing of libmemo.so: that hands over what it needs (wire/host.h).
+$(BUILD)/libmemo-mpi.so.$(VERSION): $(MPI_OBJECTS) $(MPI_MAP) $(BUILD)/linked-by
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)$(LINK) -shared -Wl,-soname,$(MPI_SONAME) -Wl,--version-script,$(MPI_MAP) $(NO_UNDEFINED) -o $@ \
+	    $(MPI_OBJECTS) $(MPI_LIBS) $(LIBS)
+
+$(BUILD)/libmemo-mpi.so: $(BUILD)/libmemo-mpi.so.$(VERSION)
+	$(Q)ln -sf libmemo-mpi.so.$(VERSION) $(BUILD)/$(MPI_SONAME) && ln -sf $(MPI_SONAME) $@
+
 define link
 $(if $(V),,@echo '  LINK    $@')
-$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -Wl,--as-needed -lz -lm $(LIBS)
+$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LINK_MPI) -Wl,--as-needed -lz -lm $(LIBS)
 endef
+
+# Programs that use memo_mpi.h find its library from where they are, in the tree and installed. The library calls
+# their memo_open.
+ORIGIN = $$ORIGIN
+LINK_WITH_MPI = -Wl,-u,memo_open $(BUILD)/libmemo-mpi.so $(MPI_LIBS) \
+    -Wl,-rpath,'$(ORIGIN):$(ORIGIN)/..:$(ORIGIN)/../..:$(ORIGIN)/../lib'
 
 ARCHIVE = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a) $(BUILD)/linked-by
 
@@ -128,24 +197,51 @@ $(BUILD)/memo: $(MEMO_OBJECTS) $(ARCHIVE)
 $(BUILD)/memo-bench: $(BENCH_OBJECTS) $(ARCHIVE)
 	$(link)
 
+$(BUILD)/memo-server: $(BUILD)/servers/memo-server.o $(ARCHIVE) $(MPI_LIBRARY)
+	$(link)
+
+$(BUILD)/memo-server $(MPI_EXAMPLES) $(MPI_USERS): LINK_MPI = $(LINK_WITH_MPI)
+
 $(EXAMPLES): %: %.o $(ARCHIVE)
+	$(link)
+
+$(MPI_EXAMPLES): %: %.o $(ARCHIVE) $(MPI_LIBRARY)
 	$(link)
 
 # What tests share: each takes from it what it uses.
 $(BUILD)/t/lib.a: $(TEST_OBJECTS) $(BUILD)/linked-by
 	$(Q)rm -f $@ && $(AR) rcs $@ $(TEST_OBJECTS)
 
-$(TESTS): %.t: %.o $(if $(TEST_OBJECTS),$(BUILD)/t/lib.a) $(ARCHIVE)
+# The engines and the client halves, for tests; the MPI half whole, for those that run under mpiexec.
+$(BUILD)/libengines.a: $(ENGINE_OBJECTS) $(BUILD)/linked-by
+	$(Q)rm -f $@ && $(AR) rcs $@ $(ENGINE_OBJECTS)
+
+$(BUILD)/t/libmpi.a: $(MPI_OBJECTS) $(BUILD)/linked-by
+	$(Q)rm -f $@ && $(AR) rcs $@ $(patsubst %.c,$(BUILD)/%.o,$(filter-out libmemo/wire/host.c,$(MPI_OWN)))
+
+TEST_ARCHIVE = $(if $(TEST_OBJECTS),$(BUILD)/t/lib.a)
+
+$(TESTS): %.t: %.o $(TEST_ARCHIVE) $(if $(ENGINES),$(BUILD)/libengines.a) $(ARCHIVE)
+	$(link)
+
+$(MPI_USERS): %: %.o $(TEST_ARCHIVE) $(ARCHIVE) $(MPI_LIBRARY)
+	$(link)
+
+$(MPI_INSIDERS): LINK_MPI = $(MPI_LIBS)
+$(MPI_INSIDERS): %: %.o $(TEST_ARCHIVE) $(BUILD)/t/libmpi.a $(ARCHIVE)
 	$(link)
 
 # ---- running -----------------------------------------------------------------------------------------------
 
-# Tests find what they run in BUILD. No test runs longer than TEST_SECONDS; its children end with it.
-PROVE = BUILD=$(BUILD) prove --timer --exec 'timeout -k 5 $(TEST_SECONDS)'
+# Tests find what they run in BUILD; MPI is no when there are no spaces over MPI. No test runs longer than TEST_SECONDS; its children end with it.
+PROVE = BUILD=$(BUILD) MPI=$(if $(MPI_LIBRARY),yes,no) prove --timer --exec 'timeout -k 5 $(TEST_SECONDS)'
 BUILD_ALL = +@$(MAKE) --no-print-directory all
 
+# A make of its own, which sees what was installed.
 check: deps
-	$(BUILD_ALL)
+	+@$(MAKE) --no-print-directory run-check
+
+run-check: all
 	@$(PROVE) $(TESTS) $(SHELL_TESTS)
 
 check-asan: deps
@@ -179,10 +275,10 @@ demo: build-deps
 	@BUILD=$(BUILD) examples/demo.sh
 
 build-deps:
-	@CC='$(CC)' .ci/deps
+	@CC='$(CC)' MPI='$(MPI)' .ci/deps
 
 deps:
-	@CC='$(CC)' .ci/deps test
+	@CC='$(CC)' MPI='$(MPI)' .ci/deps test
 
 # ---- installing --------------------------------------------------------------------------------------------
 
@@ -208,7 +304,15 @@ install: lib $(COMMANDS) $(BUILD)/install/libmemo.a
 	ln -sf libmemo.so.$(VERSION) '$(LIB)/$(SONAME)'
 	ln -sf $(SONAME) '$(LIB)/libmemo.so'
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' libmemo/memo.pc.in > '$(LIB)/pkgconfig/memo.pc'
-	$(if $(COMMANDS),install -m 755 $(COMMANDS) '$(BIN)')
+	$(if $(strip $(COMMANDS)),install -m 755 $(COMMANDS) '$(BIN)')
+ifneq ($(MPI_LIBRARY),)
+	install -m 644 libmemo/memo_mpi.h '$(INCLUDE)/memo_mpi.h'
+	install -m 755 $(BUILD)/libmemo-mpi.so.$(VERSION) '$(LIB)/libmemo-mpi.so.$(VERSION)'
+	ln -sf libmemo-mpi.so.$(VERSION) '$(LIB)/$(MPI_SONAME)'
+	ln -sf $(MPI_SONAME) '$(LIB)/libmemo-mpi.so'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MPI_CFLAGS@|$(filter -I%,$(MPI_SHOWN))|' \
+	    -e 's|@MPI_LIBS@|$(filter -L% -l%,$(MPI_SHOWN))|' libmemo/memo-mpi.pc.in > '$(LIB)/pkgconfig/memo-mpi.pc'
+endif
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) \
 	    '$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))' &&) true
 	@for pair in $(MAN_CALLS); do echo ".so man3/$${pair%/*}.3" > '$(MAN)/man3'/"$${pair#*/}.3" || exit 1; done
@@ -217,6 +321,8 @@ install: lib $(COMMANDS) $(BUILD)/install/libmemo.a
 uninstall:
 	rm -f '$(INCLUDE)/memo.h' '$(LIB)/libmemo.a' '$(LIB)/libmemo.so.$(VERSION)' '$(LIB)/$(SONAME)' \
 	    '$(LIB)/libmemo.so' '$(LIB)/pkgconfig/memo.pc' '$(BIN)/memo' \
+	    '$(INCLUDE)/memo_mpi.h' '$(LIB)/libmemo-mpi.so.$(VERSION)' '$(LIB)/$(MPI_SONAME)' '$(LIB)/libmemo-mpi.so' \
+	    '$(LIB)/pkgconfig/memo-mpi.pc' '$(BIN)/memo-server' \
 	    $(foreach page,$(MAN_PAGES),'$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))') \
 	    $(foreach pair,$(MAN_CALLS),'$(MAN)/man3/$(notdir $(pair)).3')
 	$(LDCONFIG)
