@@ -25,6 +25,9 @@ typedef struct memo_uri {
     memo_on_death_t on_death;
     bool on_death_given;
     bool anonymous;
+    /* Over MPI; 0 when not given. */
+    uint32_t servers;
+    uint32_t nodes;          /* pretended ones on each real node */
 } memo_uri_t;
 
 typedef struct memo_backend memo_backend_t;
