@@ -63,7 +63,7 @@ static uint64_t fold_last(uint64_t hash, const unsigned char *at, size_t left)
     return fold_words(hash, at[0], (uint64_t)at[left / 2] << 8 | at[left - 1]);
 }
 
-static uint64_t hash_bytes(unsigned kind, const void *bytes, size_t length)
+uint64_t folder_hash(unsigned kind, const void *bytes, size_t length)
 {
     const unsigned char *at = bytes;
     uint64_t hash = fold(SALT_START ^ length, SALT_KIND ^ kind);
@@ -89,7 +89,7 @@ memo_folder_t memo_folder_bytes(const void *name, size_t length)
         folder.kind = MEMO_KIND_BYTES;
         folder.length = (uint8_t)length;
         memcpy(folder.bytes, name, length);
-        folder.hash = hash_bytes(folder.kind, name, length);
+        folder.hash = folder_hash(folder.kind, name, length);
     }
     return folder;
 }
@@ -121,7 +121,7 @@ memo_folder_t memo_folder_at(memo_symbol_t symbol, size_t rank, const int64_t in
     for (size_t i = 0; i < rank; i++) {
         store_word(folder.bytes + 8 * (1 + i), (uint64_t)index[i]);
     }
-    folder.hash = hash_bytes(folder.kind, folder.bytes, folder.length);
+    folder.hash = folder_hash(folder.kind, folder.bytes, folder.length);
     return folder;
 }
 
@@ -133,5 +133,5 @@ bool memo_folder_valid(const memo_folder_t *folder)
 /* The top bit is what memo_symbol() never sets. */
 memo_symbol_t memo_symbol_named(const char *text)
 {
-    return text ? hash_bytes(MEMO_KIND_INVALID, text, strlen(text)) | UINT64_C(1) << 63 : 0;
+    return text ? folder_hash(MEMO_KIND_INVALID, text, strlen(text)) | UINT64_C(1) << 63 : 0;
 }
