@@ -5,6 +5,7 @@
 
 #include "libmemo/memo.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,24 +13,17 @@
 
 static _Thread_local char sentence[SENTENCE_BYTES];
 
-int memo_verror(int code, const char *format, va_list args)
+int memo_error(int code, const char *format, ...)
 {
     /* The sentence so far may be among the arguments. */
     char fresh[SENTENCE_BYTES];
-
-    vsnprintf(fresh, sizeof fresh, format, args);
-    memcpy(sentence, fresh, strlen(fresh) + 1);
-    return code;
-}
-
-int memo_error(int code, const char *format, ...)
-{
     va_list args;
 
     va_start(args, format);
-    int result = memo_verror(code, format, args);
+    vsnprintf(fresh, sizeof fresh, format, args);
     va_end(args);
-    return result;
+    memcpy(sentence, fresh, strlen(fresh) + 1);
+    return code;
 }
 
 const char *memo_errmsg(void)

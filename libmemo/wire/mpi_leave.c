@@ -1,0 +1,289 @@
+/*
+ * mpi_leave.c - leaving MPI, in any order, with and without the dead.
+ *
+ * MPI_Finalize is collective, and spins until all have called it. So who leaves first sleeps in the hall (hall.h)
+ * until all of the job leave: within a node on a futex, and one process of each node polls MPI for the other nodes,
+ * with growing pauses.
+ *
+ * Then MPI_Finalize, if all are on one node and live. Between nodes MPICH 4.0 may never return from it (a barrier
+ * of mpiexec's meets connections being closed), and once a process has died it does not. So then nobody calls it:
+ * each tells mpiexec by hand that it ends as it should (pmi.h), and ends before anything takes MPI apart, but after
+ * the program's own exit handlers. Some doing it the one way and some the other would confuse mpiexec.
+ *
+ * Where the program called MPI_Init itself, MPI_Finalize is the program's too; MPI calls us first in it.
+ */
+#include "libmemo/wire/mpi_launch.h"
+
+#include "libmemo/node/wait.h"
+#include "libmemo/wire/pmi.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long MPI_Finalize may take once all have come to it. */
+#define FINALIZE_NS 2000000000
+/* How often those that wait look for the dead, and how long the pauses of the one that polls MPI grow. */
+#define LOOK_NS 250000000
+#define POLL_NS 10000000
+/* How long the news of a death may take to other nodes. */
+#define NEWS_NS 500000000
+#define TAG_BROKEN 1
+
+static struct {
+    pid_t pid; /* whose all this is: a forked child leaves MPI alone */
+    bool ours; /* we called MPI_Init */
+    bool known;
+    leave_t leave;
+    void (*end)(void *arg);
+    void *arg;
+    bool by_hand; /* mpiexec was told; the process is not to meet MPI's own end */
+    int status;
+} leaving;
+
+/* ---- the others ------------------------------------------------------------------------------------------ */
+
+void mpi_leave_know(const leave_t *leave)
+{
+    leaving.leave = *leave;
+    leaving.known = true;
+}
+
+void mpi_leave_meet(uint32_t group, uint32_t count)
+{
+    hall_meet(&leaving.leave.hall, group, count);
+}
+
+void mpi_leave_broken(void)
+{
+    if (leaving.known) {
+        hall_break(&leaving.leave.hall);
+    }
+}
+
+/* Whether a process of another node has said that somebody died. */
+static bool hears_broken(void)
+{
+    int said = 0;
+    return leaving.leave.real_nodes > 1 && (MPI_Iprobe(MPI_ANY_SOURCE, TAG_BROKEN, leaving.leave.control, &said,
+                                                       MPI_STATUS_IGNORE) != MPI_SUCCESS ||
+                                            said);
+}
+
+/* Tells all processes of other nodes, as far as they hear in time: some may be dead. */
+static void say_broken(void)
+{
+    const leave_t *leave = &leaving.leave;
+    int64_t until = wait_now() + NEWS_NS;
+    for (uint32_t peer = 0; leave->real_nodes > 1 && peer < leave->peers; peer++) {
+        if (leave->real_of[peer] != leave->real_of[leave->self]) {
+            MPI_Request request;
+            if (MPI_Isend(NULL, 0, MPI_BYTE, (int)peer, TAG_BROKEN, leave->control, &request) == MPI_SUCCESS) {
+                mpi_launch_finish(&request, until);
+            }
+        }
+    }
+}
+
+/* Sleeps until `done`, or a death is known, looking for one now and then. True: done. */
+static bool sleep_until(bool (*done)(const hall_t *h))
+{
+    hall_t *h = &leaving.leave.hall;
+    bool polls = leaving.leave.head && leaving.leave.real_nodes > 1;
+    int64_t looked = wait_now();
+    while (!hall_broken(h)) {
+        uint32_t seen = hall_news(h);
+        if (done(h)) {
+            return true;
+        }
+        hall_wait(h, seen, polls ? POLL_NS : LOOK_NS);
+        if (polls && hears_broken()) {
+            hall_break(h);
+        }
+        if (wait_now() - looked >= LOOK_NS) {
+            hall_look(h);
+            looked = wait_now();
+        }
+    }
+    return false;
+}
+
+/* What is still on its way to us is read: a connection that is closed on something unread takes along what we sent.
+ */
+static void drain(void)
+{
+    for (int i = 0; i < 20; i++) {
+        hears_broken();
+        nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+    }
+}
+
+/* The heads of all nodes, once all their processes leave. */
+static bool heads_meet(void)
+{
+    hall_t *h = &leaving.leave.hall;
+    MPI_Request request;
+    if (MPI_Ibarrier(leaving.leave.heads, &request) != MPI_SUCCESS) {
+        return false;
+    }
+    while (!hall_broken(h)) {
+        int result = mpi_launch_finish(&request, wait_now() + LOOK_NS);
+        if (result != MPI_ERR_PENDING) {
+            drain();
+            return result == MPI_SUCCESS;
+        }
+        if (hears_broken()) {
+            hall_break(h);
+        }
+    }
+    return false;
+}
+
+/* Sleeps until all of the job leave. False: some process has died, and MPI_Finalize would not return. */
+static bool wait_for_others(void)
+{
+    leave_t *leave = &leaving.leave;
+    if (!leaving.known) {
+        return true;
+    }
+    hall_leave(&leave->hall);
+    if (!leave->head) {
+        return sleep_until(hall_released);
+    }
+    if (!sleep_until(hall_all_leave) || (leave->real_nodes > 1 && !heads_meet())) {
+        hall_break(&leave->hall);
+        return false;
+    }
+    hall_release(&leave->hall);
+    return true;
+}
+
+/* ---- the end --------------------------------------------------------------------------------------------- */
+
+static void *finalize(void *unused)
+{
+    MPI_Finalize();
+    return unused;
+}
+
+/*
+ * Calls MPI_Finalize, in a thread of its own, for it may be stuck even so: somebody died while leaving, or went
+ * away without. False: it has not returned, or was better not called.
+ */
+static bool finalize_in_time(void)
+{
+    pthread_t thread;
+    int64_t until = wait_now() + FINALIZE_NS;
+    struct timespec end = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
+    if (pmi_descriptor() >= 0 && leaving.known && leaving.leave.real_nodes > 1) {
+        return false;
+    }
+    if (pmi_descriptor() < 0 || pthread_create(&thread, NULL, finalize, NULL) != 0) {
+        finalize(NULL); /* there would be nothing else to do */
+        return true;
+    }
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) == 0;
+}
+
+static void close_space(void)
+{
+    void (*end)(void *arg) = leaving.end;
+    leaving.end = NULL;
+    if (end != NULL) {
+        end(leaving.arg);
+    }
+}
+
+static void at_exit(int status, void *unused)
+{
+    (void)unused;
+    int finalized = 0;
+    if (getpid() != leaving.pid || MPI_Finalized(&finalized) != MPI_SUCCESS || finalized) {
+        return;
+    }
+    close_space();
+    if (!leaving.ours) {
+        return;
+    }
+    bool whole = wait_for_others();
+    if (whole && finalize_in_time()) {
+        return;
+    }
+    if (!whole) {
+        say_broken();
+    }
+    int fd = pmi_descriptor();
+    if (fd >= 0) {
+        pmi_say_finalize(fd);
+    }
+    leaving.status = status;
+    leaving.by_hand = true;
+}
+
+/* After all exit handlers, and before those of the libraries that this one needs: MPI's. */
+__attribute__((destructor)) static void at_last(void)
+{
+    if (leaving.by_hand && getpid() == leaving.pid) {
+        fflush(NULL);
+        _exit(leaving.status);
+    }
+}
+
+/* First of all that MPI_Finalize does, it deletes what is attached to MPI_COMM_SELF. */
+static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
+{
+    (void)comm;
+    (void)key;
+    (void)value;
+    (void)extra;
+    if (getpid() == leaving.pid) {
+        close_space();
+        if (!leaving.ours) {
+            wait_for_others();
+        }
+    }
+    return MPI_SUCCESS;
+}
+
+bool mpi_leave_prepare(bool ours)
+{
+    static bool prepared;
+    int key;
+    if (prepared) {
+        return true;
+    }
+    if (on_exit(at_exit, NULL) != 0 ||
+        MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, at_finalize, &key, NULL) != MPI_SUCCESS ||
+        MPI_Comm_set_attr(MPI_COMM_SELF, key, NULL) != MPI_SUCCESS) {
+        return false;
+    }
+    leaving.pid = getpid();
+    leaving.ours = ours;
+    prepared = true;
+    return true;
+}
+
+/* ---- the space ------------------------------------------------------------------------------------------- */
+
+void launch_at_end(void (*end)(void *arg), void *arg)
+{
+    leaving.arg = arg;
+    leaving.end = end;
+}
+
+void launch_broken(launch_t *l)
+{
+    (void)l; /* there is one in a process */
+    mpi_leave_broken();
+}
+
+void launch_leave(launch_t *l)
+{
+    leaving.end = NULL;
+    free(l->node_of);
+    *l = (launch_t){0};
+}
