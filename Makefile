@@ -98,15 +98,16 @@ lib: $(LIBRARIES) mpi-or-not
 
 # Nothing of an earlier build with MPI stays where libmemo would find it.
 mpi-or-not:
-ifeq ($(MPICC),)
+ifeq ($(MPI_LIBRARY),)
 	@rm -f $(BUILD)/libmemo-mpi.so* $(BUILD)/memo-server
+endif
 ifeq ($(MPI),no)
 	@echo '  (MPI=no: libmemo-mpi.so and memo-server, the spaces over MPI, are left out)'
+else ifneq ($(MPICC),)
 else ifeq ($(MPI),)
 	@echo '  (no mpicc: libmemo-mpi.so and memo-server, the spaces over MPI, are left out; Debian: mpich, libmpich-dev)'
 else
 	@echo 'MPI=$(MPI), but there is no mpicc; Debian: apt-get install mpich libmpich-dev, or make deps' >&2; exit 1
-endif
 endif
 
 help:

@@ -115,6 +115,43 @@ static void options(void)
     refused("shm-bucket:a?max_redeliveries=3", MEMO_ENOTSUP, "'3'", "not in this version");
 }
 
+static void options_over_mpi(void)
+{
+    static const char *const schemes[] = {"mpi-single", "mpi-latch", "mpi-chain"};
+    memo_uri_t uri;
+    char text[80];
+
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "%s:", schemes[i]);
+        tap_is_int(parse(text, &uri), MEMO_OK, "%s needs no name", schemes[i]);
+        tap_ok(uri.servers == 0 && uri.nodes == 0 && uri.size == 0, "... and options not given are 0");
+        snprintf(text, sizeof text, "%s:jobs?nodes=2&size=1M&servers=1000000&transport=send", schemes[i]);
+        tap_is_int(parse(text, &uri), MEMO_OK, "all the options of %s", schemes[i]);
+        tap_ok(uri.servers == 1000000 && uri.nodes == 2 && uri.size == 1 << 20, "... are read");
+        tap_is_str(uri.name, "jobs", "... and the name");
+    }
+    tap_is_int(parse("mpi-latch:?on_death=drop", &uri), MEMO_OK, "on_death is everywhere");
+    tap_ok(uri.on_death == MEMO_ON_DEATH_DROP, "... and read");
+
+    refused("mpi-latch:?anonymous=1", MEMO_EINVAL, "'anonymous'", "size, on_death, servers, nodes and transport");
+    refused("mpi-latch:?durable=sync", MEMO_EINVAL, "'durable'", "size, on_death, servers, nodes and transport");
+    refused("mpi-latch:?server=2", MEMO_EINVAL, "'server'", "size, on_death, servers, nodes and transport");
+    refused("mpi-latch:?servers=0", MEMO_EINVAL, "servers=0", "servers=2");
+    refused("mpi-latch:?servers=two", MEMO_EINVAL, "servers=two", "servers=2");
+    refused("mpi-latch:?servers=2K", MEMO_EINVAL, "servers=2K", "servers=2");
+    refused("mpi-latch:?servers=-1", MEMO_EINVAL, "servers=-1", "servers=2");
+    refused("mpi-latch:?servers=1000001", MEMO_EINVAL, "servers=1000001", "from 1 to 1000000");
+    refused("mpi-latch:?servers=18446744073709551617", MEMO_EINVAL, "servers=18446744073709551617", "from 1 to");
+    refused("mpi-latch:?servers=2&servers=2", MEMO_EINVAL, "servers", "twice");
+    refused("mpi-latch:?nodes=0", MEMO_EINVAL, "nodes=0", "nodes=2");
+    refused("mpi-latch:?nodes=", MEMO_EINVAL, "nodes", "no value");
+    refused("mpi-latch:?transport=postbox", MEMO_ENOTSUP, "transport=postbox", "not in this version");
+    refused("mpi-latch:?transport=pigeon", MEMO_EINVAL, "transport=pigeon", "transport=send");
+    refused("mpi-latch:?mirror=1", MEMO_ENOTSUP, "mirror=1", "not in this version");
+    refused("shm-lock:a?nodes=2", MEMO_EINVAL, "'nodes'", "size, on_death and anonymous");
+    refused("shm-lock:a?transport=send", MEMO_EINVAL, "'transport'", "size, on_death and anonymous");
+}
+
 /* The schemes are the backends' table, asked through the public calls. */
 static void schemes(void)
 {
@@ -123,8 +160,8 @@ static void schemes(void)
     tap_is_int(memo_open(&space, "redis://host/0"), MEMO_EINVAL, "an unknown scheme is refused");
     tap_ok(strstr(memo_errmsg(), "'redis'") && strstr(memo_errmsg(), "shm-bucket:name"), "... by its name");
     tap_ok(space == NULL, "... and no handle is stored");
-    tap_is_int(memo_open(&space, "mpi-latch:?servers=2"), MEMO_ENOTSUP, "MPI is not supported");
-    tap_ok(strstr(memo_errmsg(), "not in this version") != NULL, "... in this version");
+    tap_ok(strstr(memo_errmsg(), "mpi-latch:") != NULL, "... naming those over MPI too");
+    tap_is_int(memo_open(&space, "mpi-queue:"), MEMO_EINVAL, "an unknown scheme over MPI is refused as any other");
     tap_is_int(memo_open(NULL, "shm-bucket:a"), MEMO_EINVAL, "a place for the handle is needed");
     tap_is_int(memo_unlink("shm-bucket:a?size=bad"), MEMO_EINVAL, "memo_unlink refuses the same");
     setenv("MEMO_SPACE", "nothing-known:", 1);
@@ -139,6 +176,7 @@ int main(void)
     names_and_schemes();
     sizes();
     options();
+    options_over_mpi();
     schemes();
     return tap_done();
 }

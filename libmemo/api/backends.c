@@ -1,9 +1,11 @@
 /*
- * backends.c - the table of backends, by scheme. A backend has one global symbol, which stands here.
+ * backends.c - the table of backends, by scheme. A backend has one global symbol, which stands here; those over MPI
+ * are loaded (load.h).
  */
 #include "libmemo/api/backends.h"
 
 #include "libmemo/api/error.h"
+#include "libmemo/api/load.h"
 #include "libmemo/api/uri.h"
 
 #include <stdlib.h>
@@ -29,11 +31,12 @@ static int choose(const char *scheme, const memo_backend_t **backend)
             return MEMO_OK;
         }
     }
-    if (strcmp(scheme, "mpi-single") == 0 || strcmp(scheme, "mpi-latch") == 0 || strcmp(scheme, "mpi-chain") == 0) {
-        return memo_error(MEMO_ENOTSUP,
-                          "%s: spaces over MPI are not in this version; shm-bucket: and shm-lock: are", scheme);
+    if (uri_is_mpi(scheme)) {
+        return load_mpi(scheme, backend);
     }
-    return memo_error(MEMO_EINVAL, "'%s' is not a scheme of a space: write shm-bucket:name or shm-lock:name",
+    return memo_error(MEMO_EINVAL,
+                      "'%s' is not a scheme of a space: write shm-bucket:name, shm-lock:name, or mpi-single:, "
+                      "mpi-latch: or mpi-chain:",
                       scheme);
 }
 

@@ -5,7 +5,6 @@
 
 #include "libmemo/memo.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,17 +12,24 @@
 
 static _Thread_local char sentence[SENTENCE_BYTES];
 
-int memo_error(int code, const char *format, ...)
+int memo_verror(int code, const char *format, va_list args)
 {
     /* The sentence so far may be among the arguments. */
     char fresh[SENTENCE_BYTES];
+
+    vsnprintf(fresh, sizeof fresh, format, args);
+    memcpy(sentence, fresh, strlen(fresh) + 1);
+    return code;
+}
+
+int memo_error(int code, const char *format, ...)
+{
     va_list args;
 
     va_start(args, format);
-    vsnprintf(fresh, sizeof fresh, format, args);
+    int result = memo_verror(code, format, args);
     va_end(args);
-    memcpy(sentence, fresh, strlen(fresh) + 1);
-    return code;
+    return result;
 }
 
 const char *memo_errmsg(void)

@@ -34,6 +34,12 @@ static piece_t piece_before(piece_t *from, char mark)
     return before;
 }
 
+bool uri_is_mpi(const char *scheme)
+{
+    return strcmp(scheme, "mpi-single") == 0 || strcmp(scheme, "mpi-latch") == 0 ||
+           strcmp(scheme, "mpi-chain") == 0;
+}
+
 int uri_scheme(const char *text, memo_uri_t *uri, const char **rest)
 {
     const char *colon = strchr(text, ':');
@@ -46,8 +52,11 @@ int uri_scheme(const char *text, memo_uri_t *uri, const char **rest)
                           SHOWN(scheme));
     }
     if (scheme.length == 0 || scheme.length >= sizeof uri->scheme) {
-        return memo_error(MEMO_EINVAL, "'%.*s' is not a scheme of a space: write shm-bucket:name or shm-lock:name",
-                          SHOWN(scheme));
+        return memo_error(
+            MEMO_EINVAL,
+            "'%.*s' is not a scheme of a space: write shm-bucket:name, shm-lock:name, or mpi-single:, "
+            "mpi-latch: or mpi-chain:",
+            SHOWN(scheme));
     }
     memcpy(uri->scheme, scheme.at, scheme.length);
     *rest = colon + 1;
@@ -85,16 +94,24 @@ static uint64_t suffix_bytes(piece_t suffix)
     return letter ? UINT64_C(1) << (10 * ((letter - letters) % 4 + 1)) : 0;
 }
 
+/* Reads decimal digits; answers how many there are. *overflow is set if the number is too large. */
+static size_t read_digits(piece_t value, uint64_t *number, bool *overflow)
+{
+    size_t digits = 0;
+
+    *number = 0;
+    for (; digits < value.length && value.at[digits] >= '0' && value.at[digits] <= '9'; digits++) {
+        *overflow |= __builtin_mul_overflow(*number, UINT64_C(10), number);
+        *overflow |= __builtin_add_overflow(*number, (uint64_t)(value.at[digits] - '0'), number);
+    }
+    return digits;
+}
+
 static int read_size(piece_t value, memo_uri_t *uri)
 {
     uint64_t number = 0;
-    size_t digits = 0;
     bool overflow = false;
-
-    for (; digits < value.length && value.at[digits] >= '0' && value.at[digits] <= '9'; digits++) {
-        overflow |= __builtin_mul_overflow(number, UINT64_C(10), &number);
-        overflow |= __builtin_add_overflow(number, (uint64_t)(value.at[digits] - '0'), &number);
-    }
+    size_t digits = read_digits(value, &number, &overflow);
     uint64_t unit = suffix_bytes((piece_t){value.at + digits, value.length - digits});
     if (digits == 0 || unit == 0) {
         return memo_error(MEMO_EINVAL,
@@ -148,37 +165,100 @@ static int refuse_redeliveries(piece_t value, memo_uri_t *uri)
                       SHOWN(value));
 }
 
+/* A number of servers or nodes. No machine has so many that the limit matters; it keeps sums of them in 32 bits. */
+#define MANY 1000000
+
+static int read_many(const char *option, piece_t value, uint32_t *many)
+{
+    uint64_t number = 0;
+    bool overflow = false;
+    size_t digits = read_digits(value, &number, &overflow);
+
+    if (digits != value.length || overflow || number == 0 || number > MANY) {
+        return memo_error(MEMO_EINVAL, "%s=%.*s is not a number of them: write one from 1 to %d, as in %s=2",
+                          option, SHOWN(value), MANY, option);
+    }
+    *many = (uint32_t)number;
+    return MEMO_OK;
+}
+
+static int read_servers(piece_t value, memo_uri_t *uri)
+{
+    return read_many("servers", value, &uri->servers);
+}
+
+static int read_nodes(piece_t value, memo_uri_t *uri)
+{
+    return read_many("nodes", value, &uri->nodes);
+}
+
+static int read_transport(piece_t value, memo_uri_t *uri)
+{
+    (void)uri;
+    if (piece_is(value, "postbox")) {
+        return memo_error(MEMO_ENOTSUP,
+                          "transport=postbox is not in this version: write transport=send, or leave it "
+                          "out");
+    }
+    return piece_is(value, "send")
+               ? MEMO_OK
+               : memo_error(MEMO_EINVAL, "transport=%.*s is unknown: write transport=send", SHOWN(value));
+}
+
+static int refuse_mirror(piece_t value, memo_uri_t *uri)
+{
+    (void)uri;
+    return memo_error(MEMO_ENOTSUP, "mirror=%.*s: mirrored servers are not in this version", SHOWN(value));
+}
+
+enum { IN_MEMORY = 1, OVER_MPI = 2, EVERYWHERE = IN_MEMORY | OVER_MPI };
+
 static const struct {
     const char *name;
+    int where;
     int (*read)(piece_t value, memo_uri_t *uri);
 } options[] = {
-    {"size", read_size},
-    {"on_death", read_on_death},
-    {"anonymous", read_anonymous},
-    {"durable", refuse_durable},
-    {"max_redeliveries", refuse_redeliveries},
-    {"dead_letters", refuse_redeliveries},
+    {"size", EVERYWHERE, read_size},
+    {"on_death", EVERYWHERE, read_on_death},
+    {"anonymous", IN_MEMORY, read_anonymous},
+    {"durable", IN_MEMORY, refuse_durable},
+    {"servers", OVER_MPI, read_servers},
+    {"nodes", OVER_MPI, read_nodes},
+    {"transport", OVER_MPI, read_transport},
+    {"mirror", OVER_MPI, refuse_mirror},
+    {"max_redeliveries", EVERYWHERE, refuse_redeliveries},
+    {"dead_letters", EVERYWHERE, refuse_redeliveries},
 };
 
 #define OPTIONS (sizeof options / sizeof options[0])
+
+/* The option of that name that the scheme has, or OPTIONS. */
+static size_t option_named(piece_t name, bool mpi)
+{
+    int where = mpi ? OVER_MPI : IN_MEMORY;
+    size_t i = 0;
+
+    while (i < OPTIONS && !(piece_is(name, options[i].name) && options[i].where & where)) {
+        i++;
+    }
+    return i;
+}
 
 /* Reads one name=value; *seen has a bit for each option that came before. */
 static int read_option(piece_t option, memo_uri_t *uri, unsigned *seen)
 {
     piece_t value = option;
     piece_t name = piece_before(&value, '=');
-    size_t i = 0;
+    bool mpi = uri_is_mpi(uri->scheme);
+    size_t i = option_named(name, mpi);
 
-    while (i < OPTIONS && !piece_is(name, options[i].name)) {
-        i++;
-    }
     if (name.length == option.length) {
         return memo_error(MEMO_EINVAL, "'%.*s' is not an option: write option=value, as in size=64M",
                           SHOWN(option));
     }
     if (i == OPTIONS) {
-        return memo_error(MEMO_EINVAL, "%s has no option '%.*s': it has size, on_death and anonymous", uri->scheme,
-                          SHOWN(name));
+        return memo_error(MEMO_EINVAL, "%s has no option '%.*s': it has %s", uri->scheme, SHOWN(name),
+                          mpi ? "size, on_death, servers, nodes and transport" : "size, on_death and anonymous");
     }
     if (value.length == 0) {
         return memo_error(MEMO_EINVAL, "option %s has no value", options[i].name);
@@ -203,7 +283,7 @@ int uri_rest(const char *text, memo_uri_t *uri)
         has_options = option.at[option.length] == '&';
         result = read_option(option, uri, &seen);
     }
-    if (result == MEMO_OK && uri->name[0] == '\0' && !uri->anonymous) {
+    if (result == MEMO_OK && uri->name[0] == '\0' && !uri->anonymous && !uri_is_mpi(uri->scheme)) {
         return memo_error(MEMO_EINVAL, "the space has no name: write %s:name, or %s:?anonymous=1 for a private one",
                           uri->scheme, uri->scheme);
     }

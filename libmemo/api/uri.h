@@ -9,6 +9,9 @@
 
 #include "libmemo/backend.h"
 
+/* Whether the scheme is one of a space over MPI: those have options of their own, and need no name. */
+bool uri_is_mpi(const char *scheme);
+
 /* Clears *uri and reads the scheme into it; *rest is what follows the colon. */
 int uri_scheme(const char *text, memo_uri_t *uri, const char **rest);
 
