@@ -520,7 +520,7 @@ static void give_everything_back(node_t *n, self_t *me)
     atomic_store(&c->state, CLIENT_FREE);
 }
 
-void node_close(node_t *n)
+self_t *node_shut(node_t *n)
 {
     int result;
     self_t *me = node_enter(n, &result);
@@ -529,6 +529,11 @@ void node_close(node_t *n)
     if (node_membarrier)
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     wait_for_callers(n, me);
+    return me;
+}
+
+void node_end(node_t *n, self_t *me)
+{
     nodes_remove(n);
     if (me == NULL && n->selves != NULL)
         me = n->selves; /* no party was left for this thread: it lends one that is idle now */
@@ -540,6 +545,11 @@ void node_close(node_t *n)
     region_close(&n->region);
     free_selves(n);
     pthread_mutex_destroy(&n->mutex);
+}
+
+void node_close(node_t *n)
+{
+    node_end(n, node_shut(n));
 }
 
 void node_forget(node_t *n)

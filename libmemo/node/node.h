@@ -273,6 +273,11 @@ int node_open(node_t *n, const node_options_t *o);
 /* Ends the handle: waits until other threads have left their calls, gives everything back. */
 void node_close(node_t *n);
 
+/* The same in two steps, for who has something to say in between: after the first no other thread is in a call, nor
+ * will be. The party that it answers, the calling thread's (NULL: there is none), is for the second. */
+self_t *node_shut(node_t *n);
+void node_end(node_t *n, self_t *me);
+
 /* In a forked child. */
 void node_forget(node_t *n);
 
