@@ -17,8 +17,8 @@ typedef struct engine engine_t;
 
 /* What an engine is given to work with. */
 typedef struct engine_io {
-    /* Takes over message->memo; message->folders are read before it returns. `from` is filled in by the engine. Never
-     * calls back. To a client that cannot be reached the memo goes back by a RETURN, or is freed. */
+    /* Takes over message->memo; message->folders are read before it returns. `from` is filled in by the engine.
+     * Never calls back. To a client that cannot be reached the memo goes back by a RETURN, or is freed. */
     void (*send)(void *arg, uint32_t to, const wire_message_t *message);
     /* Another memo with the same bytes; NULL: there is no memory. */
     wire_memo_t *(*copy)(void *arg, wire_memo_t *memo);
@@ -43,12 +43,12 @@ bool engine_finished(const engine_t *e);
 /* What it holds now: for tests, and for soaks that nothing may grow in. */
 typedef struct engine_figures {
     uint64_t folders, memos, bytes, waiters; /* waiters: get structures linked */
-    uint64_t requests; /* that are not over here */
-    uint64_t latches;  /* memos latched */
-    uint64_t locked;   /* folders locked by a chain */
-    uint64_t deferred; /* messages that wait for a lock */
-    uint64_t delayed;  /* delayed puts held */
-    uint64_t puts, takes, copies, redelivered;
+    uint64_t requests;                       /* that are not over here */
+    uint64_t latches;                        /* memos latched */
+    uint64_t locked;                         /* folders locked by a chain */
+    uint64_t deferred;                       /* messages that wait for a lock */
+    uint64_t delayed;                        /* delayed puts held */
+    uint64_t puts, takes, copies, redelivered, dropped;
     uint64_t messages; /* to and from others, but for STAT and its answers */
     uint64_t strict_phases;
     uint64_t unserved; /* folders that have a memo to give and a select that could have it: must be 0 */

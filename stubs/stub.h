@@ -15,7 +15,8 @@ typedef struct stub stub_t;
 typedef struct stub_call stub_call_t;
 
 typedef struct stub_io {
-    /* As engine_io's. `to` is a server. MEMO_OK; anything else: it was not sent and the memo is still the caller's. */
+    /* As engine_io's. `to` is a server. MEMO_OK; anything else: it was not sent and the memo is still the caller's.
+     */
     int (*send)(void *arg, uint32_t to, const wire_message_t *message);
     /* A memo that nobody waits for any more: it goes back to the head of the folder, unmarked. */
     void (*back)(void *arg, const memo_folder_t *folder, wire_memo_t *memo);
@@ -24,29 +25,33 @@ typedef struct stub_io {
     void *arg;
 } stub_io_t;
 
-/* One call. Zeroed by the caller, except for `user`, before it begins; the stub's until it is done. */
+/* One call: the caller's memory, cleared but for `user` and `memos` before it begins; the stub's until it is done.
+ */
 struct stub_call {
-    int result;          /* MEMO_PENDING until it is done */
-    uint32_t index;      /* which folder served it */
-    wire_memo_t *memo;   /* what it was given; a PUT's: given back because it was refused */
-    wire_memo_t **memos; /* a join's, by index: an array of the caller's */
+    int result;        /* MEMO_PENDING until it is done */
+    uint32_t index;    /* which folder served it */
+    wire_memo_t *memo; /* what it was given; a PUT's or DELAY's: given back because it was refused */
+    uint64_t size;     /* of that */
+    bool from_known;   /* the memo was taken out of `from` */
+    memo_folder_t from;
+    wire_memo_t **memos; /* a join's, by index: an array of the caller's, cleared */
     uint64_t number[4];  /* of the answer: COUNT, EACH */
     void *user;
     /* The stub's own. */
     uint64_t request;
-    int kind, state, why;
-    uint32_t phase, waiting, chosen, got, next;
-    wire_type_t asked;
-    uint32_t flags;
+    int kind, state;
+    int why; /* what it ends with when it is cancelled before it is served */
+    bool cancelled, quiet, told;
+    uint64_t reported; /* the report it was first in; 0 none */
+    uint32_t server;   /* a call of one message's */
     wire_how_t how;
-    wire_folder_t *folders; /* grouped by server, in the order of choice within each; an array of its own */
-    uint32_t count;
-    struct stub_part *parts; /* the servers concerned, in rank order */
-    uint32_t parts_count;
-    memo_folder_t one;
-    bool quiet, cancelled;
+    uint32_t flags;
+    wire_folder_t
+        *folders; /* by server in rank order, within that in the order of choice; NULL: one message was enough */
+    uint32_t count, parts_count;
+    struct stub_part *parts;
+    uint32_t chosen, waiting, got;
     stub_call_t *next_quiet, *previous_quiet;
-    stub_call_t *next_call;
 };
 
 /* The client that is peer servers + client. NULL: no memory. */
@@ -57,7 +62,8 @@ void stub_free(stub_t *s);
  * not called, memos are still the caller's. */
 int stub_put(stub_t *s, stub_call_t *call, const memo_folder_t *folder, wire_memo_t *memo, bool wait);
 int stub_return(stub_t *s, stub_call_t *call, const memo_folder_t *folder, wire_memo_t *memo, bool redelivered);
-int stub_delay(stub_t *s, stub_call_t *call, const memo_folder_t *trigger, const memo_folder_t *target, wire_memo_t *memo);
+int stub_delay(stub_t *s, stub_call_t *call, const memo_folder_t *trigger, const memo_folder_t *target,
+               wire_memo_t *memo);
 /* MEMO_ROTATE: `start` is the index to start with. */
 int stub_select(stub_t *s, stub_call_t *call, const memo_select_t *select, uint32_t start);
 /* call->memos has n places. */
@@ -69,12 +75,18 @@ int stub_ask(stub_t *s, stub_call_t *call, wire_type_t type, uint32_t server, co
 /* Ends the call, with result `why` unless it is served: at once, or when the servers have said so. */
 void stub_cancel(stub_t *s, stub_call_t *call, int why);
 
+/* The call is over with that result, and nobody is told: its server is dead. */
+void stub_abandon(stub_t *s, stub_call_t *call, int result);
+
 /* A message of a server. Its memo passes to the stub. */
 void stub_receive(stub_t *s, const wire_message_t *message);
 
 /*
- * Quiet. The client waits when all its participants do: tell the stub how many there are (threads that take part in
- * quiet, 1 for a client none of whose threads has yet), and whether anything it started, puts, is still under way.
+ * Quiet. The client waits when each of its participants does. Tell the stub how many there are, whenever that
+ * changes: a thread that takes part is one, whether it waits or not; a started request that was not collected yet
+ * is one, in place of the thread that would wait for it; a client in which nobody has taken part yet has one, who
+ * does not wait. `busy`: puts that were started are under way. The client is idle when as many until-quiet calls
+ * wait as there are participants. A stub begins with 1 participant.
  */
 void stub_quiet(stub_t *s, uint32_t participants, bool busy);
 

@@ -21,14 +21,15 @@ typedef enum wire_type {
     WIRE_NOTHING = 0,
 
     /* Client to server. Folders are in the order of the select's choice. */
-    WIRE_PUT,     /* folder, memo; flag WAIT: wait for room -> ANSWER OK, or with the memo: EFULL, ECANCELED */
-    WIRE_RETURN,  /* folder, memo: to the head of its queue, marked when flag REDELIVERED -> ANSWER OK unless NO_ANSWER */
-    WIRE_DELAY,   /* folders trigger, target, memo: to target's server, which reserves room -> ANSWER OK, or EFULL
-                     with the memo, by the trigger's server once it is held (or has fired) */
-    WIRE_SELECT,  /* folders, all of this server; how -> ANSWER OK with memo and index, NONE, error, ECANCELED */
-    WIRE_JOIN,    /* folders, all of this server -> n ANSWERs OK with memo and index; ECANCELED */
-    WIRE_LATCH,   /* folders, those of this server; how -> HELD, EMPTY, error; a WAIT is answered when there is one */
-    WIRE_LINK,    /* the same for a strict skip's first phase: EMPTY leaves get structures linked */
+    WIRE_PUT,    /* folder, memo; flag WAIT: wait for room -> ANSWER OK, or with the memo: EFULL, ECANCELED */
+    WIRE_RETURN, /* folder, memo: to the head of its queue, marked when flag REDELIVERED -> ANSWER OK unless
+                    NO_ANSWER */
+    WIRE_DELAY,  /* folders trigger, target, memo: to target's server, which reserves room -> ANSWER OK, or EFULL
+                    with the memo, by the trigger's server once it is held (or has fired) */
+    WIRE_SELECT, /* folders, all of this server; how -> ANSWER OK with memo and index, NONE, error, ECANCELED */
+    WIRE_JOIN,   /* folders, all of this server -> n ANSWERs OK with memo and index; ECANCELED */
+    WIRE_LATCH, /* folders, those of this server; how -> HELD, EMPTY, error; a WAIT is answered when there is one */
+    WIRE_LINK,  /* the same for a strict skip's first phase: EMPTY leaves get structures linked */
     WIRE_UNLINK,  /* its second phase -> HELD, EMPTY */
     WIRE_ACCEPT,  /* what is held -> ANSWER OK with memo and index (a join's: n of them) */
     WIRE_RELEASE, /* ends the request at this server; no answer */
@@ -39,34 +40,35 @@ typedef enum wire_type {
     WIRE_LIMIT,   /* folder, number[0] memos, number[1] bytes -> ANSWER OK or error */
     WIRE_COUNT,   /* folder -> ANSWER, number[0] memos, number[1] waiters */
     WIRE_STAT,    /* -> ANSWER, memo: a memo_stat_t's fields as codec_stat writes them */
-    WIRE_EACH,    /* number[0] where to go on (0: begin) -> ANSWER, number[0] the same (0: the end), memo: records */
-    WIRE_LEAVE,   /* drops all of the client's requests -> ANSWER OK: no memo comes after it */
-    WIRE_BYE,     /* the client has gone back to nobody -> ANSWER OK, the last message to it */
-    WIRE_GONE,    /* number[0]: a client that died; said by whoever found it, maybe more than once; no answer */
+    WIRE_EACH,  /* number[0] where to go on (0: begin) -> ANSWER, number[0] the same (0: the end), memo: records */
+    WIRE_LEAVE, /* drops all of the client's requests -> ANSWER OK: no memo comes after it */
+    WIRE_BYE,   /* the client has gone back to nobody -> ANSWER OK, the last message to it */
+    WIRE_GONE,  /* number[0]: a client that died; said by whoever found it, maybe more than once; no answer */
 
     /* Server to client. */
-    WIRE_ANSWER,  /* result, index, memo */
-    WIRE_HELD,    /* a memo is latched for the request */
+    WIRE_ANSWER, /* result, index, memo */
+    WIRE_HELD,   /* a memo is latched for the request */
     WIRE_EMPTY,
 
     /* Server to server. */
-    WIRE_HOLD,     /* folders trigger, target, memo: a delayed put whose room is reserved, to the trigger's server */
-    WIRE_UNRESERVE,/* folder: it could not be held; number[0] bytes */
-    WIRE_FIRE,     /* folder, memo: a delayed put fires into its target; number[0] the cause -> FIRED */
-    WIRE_FIRED,    /* number[0]: that, and all it caused, has taken effect */
-    WIRE_NEXT,     /* a chain goes on: as CHAIN, `client` says whose; the folders of this server and later ones */
-    WIRE_UNLOCK,   /* the chain of `client` is over here; flag TAKE: its join takes effect: ANSWERs to the client */
+    WIRE_HOLD, /* folders trigger, target, memo: a delayed put whose room is reserved, to the trigger's server */
+    WIRE_UNRESERVE, /* folder: it could not be held; number[0] bytes */
+    WIRE_FIRE,      /* folder, memo: a delayed put fires into its target; number[0] the cause -> FIRED */
+    WIRE_FIRED,     /* number[0]: that, and all it caused, has taken effect */
+    WIRE_NEXT,      /* a chain goes on: as CHAIN, `client` says whose; the folders of this server and later ones */
+    WIRE_UNLOCK, /* the chain of `client` is over here; flag TAKE: its join takes effect: ANSWERs to the client */
 
     /* Quiet (quiet.h): clients with server 0, server 0 with all. */
-    WIRE_IDLE,      /* number[0] report, number[1] quiet requests asked, number[2] answers to them received */
+    WIRE_IDLE, /* number[0] report, number[1] quiet requests asked, number[2] answers to them received, number[3]
+                  QUIETs received */
     WIRE_WITHDRAW,  /* number[0] report -> WITHDRAWN, or QUIET if it is decided */
     WIRE_WITHDRAWN, /* number[0] report */
     WIRE_QUIET,     /* number[0] report: every participant waits and nothing is in flight */
     WIRE_PROBE,     /* number[0] round -> PROBED */
-    WIRE_PROBED,    /* number[0] round, number[1] asked, number[2] given, number[3] clients gone (a digest); result */
-    WIRE_FREEZE,    /* number[0] round -> FROZEN */
-    WIRE_FROZEN,    /* number[0] round; result OK, or NONE: something has changed */
-    WIRE_COMMIT,    /* number[0] round -> COMMITTED: quiet requests are done */
+    WIRE_PROBED, /* number[0] round, number[1] asked, number[2] given, number[3] clients gone (a digest); result */
+    WIRE_FREEZE, /* number[0] round -> FROZEN */
+    WIRE_FROZEN, /* number[0] round; result OK, or NONE: something has changed */
+    WIRE_COMMIT, /* number[0] round -> COMMITTED: quiet requests are done */
     WIRE_COMMITTED, /* number[0] round */
     WIRE_THAW,      /* number[0] round: it is not quiet */
     WIRE_AGAIN,     /* what this server last said of itself has changed */
@@ -75,14 +77,15 @@ typedef enum wire_type {
 } wire_type_t;
 
 enum {
-    WIRE_WAIT = 1,        /* PUT: wait for room */
-    WIRE_REDELIVERED = 2, /* RETURN: one redelivery more */
-    WIRE_NO_ANSWER = 4,   /* RETURN: by who found the holder dead */
-    WIRE_COPY = 8,        /* SELECT, LATCH, LINK, CHAIN: a copy */
-    WIRE_UNTIL_QUIET = 16,/* SELECT, LATCH: takes part in quiet */
-    WIRE_OLDEST = 32,     /* SELECT: choose the oldest, not the first listed */
-    WIRE_TAKE_ALL = 64,   /* CHAIN, NEXT: a join; UNLOCK: it takes effect */
-    WIRE_PHASE = 128      /* counts as a phase of a strict skip (one message of each phase has it) */
+    WIRE_WAIT = 1,         /* PUT: wait for room */
+    WIRE_REDELIVERED = 2,  /* RETURN: one redelivery more */
+    WIRE_NO_ANSWER = 4,    /* RETURN: by who found the holder dead */
+    WIRE_COPY = 8,         /* SELECT, LATCH, LINK, CHAIN: a copy */
+    WIRE_UNTIL_QUIET = 16, /* SELECT, LATCH: takes part in quiet */
+    WIRE_OLDEST = 32,      /* SELECT: choose the oldest, not the first listed */
+    WIRE_TAKE_ALL = 64,    /* CHAIN, NEXT: a join; UNLOCK: it takes effect */
+    WIRE_PHASE = 128,      /* counts as a phase of a strict skip (one message of each phase has it) */
+    WIRE_STATISTICS = 256  /* an answer to STAT: not counted itself */
 };
 
 /* How a SELECT, LATCH, LINK behaves when all is empty: message.how. */
@@ -101,16 +104,16 @@ typedef struct wire_message {
     wire_type_t type;
     uint32_t flags;
     wire_how_t how;
-    int32_t result;     /* MEMO_... */
-    uint32_t from;      /* the peer that sent it; filled in by who sends */
-    uint32_t client;    /* the peer whose request it is; filled in by who sends unless it speaks for another */
-    uint64_t request;   /* identifier; with `client` unique */
-    uint32_t index;     /* ANSWER: of the folder that served it */
-    uint32_t count;     /* folders */
+    int32_t result;   /* MEMO_... */
+    uint32_t from;    /* the peer that sent it; filled in by who sends */
+    uint32_t client;  /* the peer whose request it is; filled in by who sends unless it speaks for another */
+    uint64_t request; /* identifier; with `client` unique */
+    uint32_t index;   /* ANSWER: of the folder that served it */
+    uint32_t count;   /* folders */
     const wire_folder_t *folders;
     uint64_t number[4];
-    wire_memo_t *memo;  /* travels along: passes to the receiver; NULL none */
-    uint64_t size;      /* of the memo */
+    wire_memo_t *memo; /* travels along: passes to the receiver; NULL none */
+    uint64_t size;     /* of the memo */
     uint32_t redeliveries;
 } wire_message_t;
 

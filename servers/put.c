@@ -1,0 +1,308 @@
+/*
+ * put.c - what comes into folders: puts, memos that go back, delayed puts; and limits.
+ *
+ * A delayed put goes by the target's server, which reserves room and holds its target, to the trigger's, which
+ * keeps it until the trigger holds a memo and then fires it into the target. A put that fires others is
+ * acknowledged once all of them have taken effect, and what they fired in turn (cause_t): whoever put the trigger's
+ * memo finds the target's.
+ */
+#include "servers/parts.h"
+
+#include <stdlib.h>
+
+static bool server_peer(const engine_t *e, uint32_t peer)
+{
+    return peer < e->servers;
+}
+
+/* ---- causes ---------------------------------------------------------------------------------------------- */
+
+static void cause_told(engine_t *e, const cause_t *c)
+{
+    wire_message_t m = {.type = WIRE_FIRED, .number = {c->parent}};
+
+    if (c->silent)
+        return;
+    if (server_peer(e, c->to))
+        engine_send(e, c->to, &m);
+    else
+        engine_answer(e, c->to, c->request, MEMO_OK);
+}
+
+/* Who is to be told of what a message caused. */
+static cause_t cause_of(const engine_t *e, const wire_message_t *m)
+{
+    cause_t c = {.to = m->client, .request = m->request, .silent = (m->flags & WIRE_NO_ANSWER) != 0};
+
+    if (m->type == WIRE_FIRE && server_peer(e, m->from)) {
+        c.to = m->from;
+        c.parent = m->number[0];
+    }
+    return c;
+}
+
+static void fire_one(engine_t *e, const delayed_t *d, uint64_t cause)
+{
+    wire_folder_t target = {.name = d->target};
+    wire_message_t m = {.type = WIRE_FIRE,
+                        .folders = &target,
+                        .count = 1,
+                        .memo = d->memo,
+                        .size = d->size,
+                        .number = {cause},
+                        .client = e->self};
+
+    engine_send(e, wire_server_of(&d->target, e->servers), &m);
+}
+
+/* Fires all that waited for the folder, and tells who caused it when that has taken effect. */
+static void fire_all(engine_t *e, folder_t *f, const cause_t *caused_by)
+{
+    cause_t *c = malloc(sizeof *c);
+    delayed_t *d;
+
+    if (c != NULL) {
+        *c = *caused_by;
+        c->id = ++e->last_cause;
+        c->next = e->causes;
+        e->causes = c;
+    }
+    while ((d = f->delayed_first) != NULL) {
+        f->delayed_first = d->next;
+        if (c != NULL)
+            c->pending++;
+        e->directory.delayed--;
+        fire_one(e, d, c != NULL ? c->id : 0);
+        free(d);
+    }
+    f->delayed_last = NULL;
+    if (c == NULL) /* no memory to wait with: said early rather than never */
+        cause_told(e, caused_by);
+}
+
+void on_fired(engine_t *e, const wire_message_t *m)
+{
+    cause_t **link = &e->causes, *c;
+
+    while (*link != NULL && (*link)->id != m->number[0])
+        link = &(*link)->next;
+    c = *link;
+    if (c == NULL || --c->pending > 0)
+        return;
+    *link = c->next;
+    cause_told(e, c);
+    free(c);
+}
+
+/* ---- arriving -------------------------------------------------------------------------------------------- */
+
+/* The entry comes into the folder: waiters are served, delayed puts fire, and then the one who sent it is told. */
+static void arrive(engine_t *e, folder_t *f, entry_t *entry, bool at_head, const wire_message_t *m)
+{
+    cause_t c = cause_of(e, m);
+
+    entry_insert(&e->directory, f, entry, at_head);
+    directory_touch(&e->directory, f);
+    if (f->delayed_first != NULL)
+        fire_all(e, f, &c);
+    else {
+        engine_settle(e); /* who waits for it has waited longer than who put it */
+        cause_told(e, &c);
+    }
+}
+
+/* The folder and the entry that a memo needs; NULL: no memory, nothing has happened. */
+static entry_t *prepare(engine_t *e, const memo_folder_t *name, const wire_message_t *m, folder_t **f)
+{
+    entry_t *entry = entry_new(m->memo, m->size, 0);
+
+    *f = entry != NULL ? directory_get(&e->directory, name) : NULL;
+    if (*f == NULL) {
+        free(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+static void refuse(engine_t *e, const wire_message_t *m, int result)
+{
+    engine_answer_memo(e, m->client, m->request, result, m->memo, m->size);
+}
+
+static void wait_for_room(engine_t *e, folder_t *f, const wire_message_t *m)
+{
+    request_t *r = request_new(e, m, 0);
+
+    if (r == NULL) {
+        refuse(e, m, MEMO_ENOMEM);
+        return;
+    }
+    r->state = REQUEST_ROOM;
+    r->room = f;
+    r->memo = m->memo;
+    r->size = m->size;
+    *(f->room_last != NULL ? &f->room_last->next_room : &f->room_first) = r;
+    f->room_last = r;
+}
+
+void on_put(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f;
+    entry_t *entry = prepare(e, &m->folders[0].name, m, &f);
+    const client_state_t *c = engine_client(e, m->client);
+
+    if (entry == NULL) {
+        refuse(e, m, MEMO_ENOMEM);
+        return;
+    }
+    if (!folder_has_room(f, m->size)) {
+        free(entry);
+        if ((m->flags & WIRE_WAIT) != 0 && !c->left)
+            wait_for_room(e, f, m);
+        else
+            refuse(e, m, MEMO_EFULL);
+        return;
+    }
+    e->figures.puts++;
+    arrive(e, f, entry, false, m);
+}
+
+bool put_room(engine_t *e, folder_t *f)
+{
+    request_t *r = f->room_first;
+    entry_t *entry;
+    wire_message_t m = {.type = WIRE_PUT};
+
+    if (r == NULL || !folder_has_room(f, r->size))
+        return false;
+    m.client = (uint32_t)r->key.client;
+    m.request = r->key.id;
+    entry = entry_new(r->memo, r->size, 0);
+    if (entry == NULL)
+        return false;
+    r->memo = NULL;
+    request_end(e, r);
+    e->figures.puts++;
+    entry_insert(&e->directory, f, entry, false);
+    if (f->delayed_first != NULL) {
+        cause_t c = cause_of(e, &m);
+        fire_all(e, f, &c);
+    } else
+        engine_answer(e, m.client, m.request, MEMO_OK);
+    return true;
+}
+
+void on_return(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f;
+    entry_t *entry = prepare(e, &m->folders[0].name, m, &f);
+
+    if (entry == NULL) {
+        refuse(e, m, MEMO_ENOMEM);
+        return;
+    }
+    entry->redeliveries = m->redeliveries;
+    if ((m->flags & WIRE_REDELIVERED) != 0) {
+        entry->redeliveries++;
+        e->figures.redelivered++;
+    }
+    arrive(e, f, entry, true, m);
+}
+
+void on_limit(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f = directory_get(&e->directory, &m->folders[0].name);
+
+    if (f == NULL) {
+        engine_answer(e, m->client, m->request, MEMO_ENOMEM);
+        return;
+    }
+    f->limit_memos = m->number[0];
+    f->limit_bytes = m->number[1];
+    directory_touch(&e->directory, f); /* there may be room now, or no reason to keep it */
+    engine_answer(e, m->client, m->request, MEMO_OK);
+}
+
+/* ---- delayed puts ---------------------------------------------------------------------------------------- */
+
+/* At the target's server: room is reserved, and the put goes on to the trigger's. */
+void on_delay(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f = directory_get(&e->directory, &m->folders[1].name);
+    wire_message_t hold = *m;
+
+    if (f == NULL || !folder_has_room(f, m->size)) {
+        if (f != NULL)
+            directory_touch(&e->directory, f);
+        refuse(e, m, f == NULL ? MEMO_ENOMEM : MEMO_EFULL);
+        return;
+    }
+    f->reserved_memos++;
+    f->reserved_bytes += m->size;
+    hold.type = WIRE_HOLD;
+    hold.number[0] = m->size;
+    engine_send(e, wire_server_of(&m->folders[0].name, e->servers), &hold);
+}
+
+static void give_room_back(engine_t *e, const memo_folder_t *target, uint64_t size)
+{
+    wire_folder_t folder = {.name = *target};
+    wire_message_t m = {
+        .type = WIRE_UNRESERVE, .folders = &folder, .count = 1, .number = {size}, .client = e->self};
+
+    engine_send(e, wire_server_of(target, e->servers), &m);
+}
+
+/* At the trigger's: it waits there, or fires at once. */
+void on_hold(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f = directory_get(&e->directory, &m->folders[0].name);
+    delayed_t *d = f != NULL ? malloc(sizeof *d) : NULL;
+
+    if (d == NULL) {
+        give_room_back(e, &m->folders[1].name, m->size);
+        refuse(e, m, MEMO_ENOMEM);
+        return;
+    }
+    *d = (delayed_t){.target = m->folders[1].name, .memo = m->memo, .size = m->size};
+    *(f->delayed_last != NULL ? &f->delayed_last->next : &f->delayed_first) = d;
+    f->delayed_last = d;
+    e->directory.delayed++;
+    if (f->memos > 0) {
+        cause_t c = cause_of(e, m);
+        fire_all(e, f, &c);
+    } else
+        engine_answer(e, m->client, m->request, MEMO_OK);
+}
+
+void on_unreserve(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f = directory_find(&e->directory, &m->folders[0].name);
+
+    if (f == NULL || f->reserved_memos == 0 || f->reserved_bytes < m->number[0])
+        return;
+    f->reserved_memos--;
+    f->reserved_bytes -= m->number[0];
+    directory_touch(&e->directory, f);
+}
+
+/* At the target's again: into the room that was reserved. */
+void on_fire(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f = directory_find(&e->directory, &m->folders[0].name);
+    entry_t *entry = entry_new(m->memo, m->size, 0);
+
+    if (f == NULL || f->reserved_memos == 0 || entry == NULL) {
+        /* It was never reserved, or there is no memory: nobody is left to be told. */
+        cause_t c = cause_of(e, m);
+        free(entry);
+        e->io.free(e->io.arg, m->memo);
+        e->figures.dropped++;
+        cause_told(e, &c);
+        return;
+    }
+    f->reserved_memos--;
+    f->reserved_bytes -= m->size;
+    e->figures.puts++;
+    arrive(e, f, entry, false, m);
+}
