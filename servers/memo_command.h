@@ -27,7 +27,7 @@ typedef struct command {
 } command_t;
 
 extern const command_t command_create, command_put, command_get, command_skip, command_copy, command_alt,
-    command_strict, command_limit, command_ls, command_stat, command_rm, command_run;
+    command_strict, command_limit, command_ls, command_stat, command_rm, command_run, command_guard;
 
 /* ---- memo.c: what every subcommand does the same way ---- */
 

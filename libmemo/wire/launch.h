@@ -70,8 +70,9 @@ far_t *launch_far(launch_t *l, const far_user_t *user);
 void launch_broken(launch_t *l);
 void launch_leave(launch_t *l);
 
-/* Calls `end` once, when the process exits, or in MPI_Finalize when the program calls that itself, unless
- * launch_leave comes first: the space is still open, and `end` is to close it. */
+/* The space is open, for this process and all others: `memo guard` is told so. Calls `end` once, when the process
+ * exits, or in MPI_Finalize when the program calls that itself, unless launch_leave comes first: the space is still
+ * open, and `end` is to close it. */
 void launch_at_end(void (*end)(void *arg), void *arg);
 
 #endif

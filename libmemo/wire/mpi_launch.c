@@ -21,7 +21,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
 #define SENTENCE_BYTES 320
 
@@ -353,21 +352,6 @@ static bool make_communicators(joining_t *j)
 
 /* ---- joining --------------------------------------------------------------------------------------------- */
 
-/* `memo guard` waits for this: should the process be killed from now on, the others can do without it. */
-static void tell_guard(void)
-{
-    const char *text = getenv("MEMO_GUARD");
-    if (text != NULL) {
-        int fd = atoi(text);
-        unsetenv("MEMO_GUARD");
-        if (fd > STDERR_FILENO) {
-            ssize_t written = write(fd, "o", 1);
-            (void)written; /* it is told, or gone */
-            close(fd);
-        }
-    }
-}
-
 static void end(joining_t *j)
 {
     if (j->here != MPI_COMM_NULL) {
@@ -398,7 +382,6 @@ static void take_steps(joining_t *j, const memo_uri_t *uri, bool server)
     if (enter_hall(j) && make_communicators(j)) {
         mpi_leave_know(&launched.leave);
         j->l->mpi = &launched;
-        tell_guard();
     }
 }
 
