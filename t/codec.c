@@ -71,7 +71,7 @@ static wire_message_t any_message(wire_type_t type, uint32_t count)
 {
     static char memo;
     wire_message_t m = {.type = type,
-                        .flags = (uint32_t)below(256),
+                        .flags = (uint32_t)below(512),
                         .how = (wire_how_t)below(3),
                         .result = (int32_t)any32(),
                         .from = any32(),

@@ -85,7 +85,7 @@ enum {
     AT_RECORD_LENGTH = 9,
     AT_RECORD_NAME = 10,
     FLAGS = WIRE_WAIT | WIRE_REDELIVERED | WIRE_NO_ANSWER | WIRE_COPY | WIRE_UNTIL_QUIET | WIRE_OLDEST |
-            WIRE_TAKE_ALL | WIRE_PHASE
+            WIRE_TAKE_ALL | WIRE_PHASE | WIRE_STATISTICS
 };
 
 _Static_assert(MEMO_NAME_MAX % 8 == 0, "a name padded to words fits a folder");
