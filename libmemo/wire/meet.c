@@ -75,10 +75,10 @@ static int tell(launch_t *l, const word_t *mine, word_t words[])
     if (result != MEMO_OK || mine->result != MEMO_OK)
         return result != MEMO_OK ? result : mine->result;
     failed = who_failed(words, peers);
-    return failed == peers
-               ? MEMO_OK
-               : memo_error(words[failed].result, "peer %u of %u could not open the memory of its node: %s", failed,
-                            peers, memo_strerror(words[failed].result));
+    if (failed == peers)
+        return MEMO_OK;
+    return memo_error(words[failed].result, "peer %u of %u could not open the memory of its node%s", failed, peers,
+                      words[failed].result == MEMO_EFULL ? ": no room is left in /dev/shm there" : "");
 }
 
 int meet(launch_t *l, const node_user_t *user, void *user_arg, node_t *node, self_t **mailbox, near_peer_t peers[])
