@@ -64,7 +64,7 @@ BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/memo-bench.c) $(sor
 TEST_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard t/lib/*.c)))
 
 # It links only when it is whole.
-MPI_WHOLE = $(and $(MPI_SOURCES),$(wildcard stubs/space.c),$(wildcard servers/loop.c))
+MPI_WHOLE := $(and $(MPI_SOURCES),$(shell grep -sl memo_backend_mpi_latch /dev/null stubs/*.c),$(wildcard servers/loop.c))
 MPI_LIBRARY = $(if $(MPICC),$(if $(MPI_WHOLE),$(BUILD)/libmemo-mpi.so))
 LIBRARIES = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a $(BUILD)/libmemo.so) $(MPI_LIBRARY)
 SERVER = $(if $(MPI_LIBRARY),$(if $(wildcard servers/memo-server.c),$(BUILD)/memo-server))
