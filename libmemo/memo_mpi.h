@@ -21,6 +21,9 @@ extern "C" {
  * clients. Once in the life of a process, and with the same URI on each, or NULL as for memo_open. On the rank of a
  * server it serves, and returns MEMO_SERVED with *space NULL once all clients have closed or ended.
  *
+ * Beside memo-servers (mpiexec -n 2 memo-server : -n 8 program) `comm` is MPI_COMM_WORLD, and the program makes no other
+ * collective call on that: memo-server takes no part in it. memo_mpi_comm gives one that is the program's alone.
+ *
  * MPI may have been started without threads: what the library does with it, it does within the calls of this
  * process, one at a time, but a program with several threads must have asked for MPI_THREAD_MULTIPLE. Close the
  * space before MPI_Finalize.
