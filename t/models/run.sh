@@ -1,15 +1,15 @@
 #!/bin/sh
-# One configuration of the model of the slot list, searched.
+# One configuration of a model, searched.
 #
-#   run.sh right [-DNAME=VALUE...]    succeeds if the search was complete and found no error
-#   run.sh wrong -DMUTANT_NAME [...]  succeeds if the search found an error
+#   run.sh right MODEL [-DNAME=VALUE...]    succeeds if the search was complete and found no error
+#   run.sh wrong MODEL -DMUTANT_NAME [...]  succeeds if the search found an error
 #
 # Never with bitstate hashing: what is called complete is complete. Prints one line: what was found, states, seconds.
 # Exit status 2: the model could not be built.
 
 expect=$1
-shift
-model=$(cd "$(dirname "$0")" && pwd)/slotlist.pml
+model=$(cd "$(dirname "$0")" && pwd)/$2.pml
+shift 2 || exit 2
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 2' HUP INT TERM
@@ -17,7 +17,7 @@ cd "$work" || exit 2
 
 case $expect in
 right | wrong) ;;
-*) echo "usage: run.sh right|wrong [-D...]" >&2; exit 2 ;;
+*) echo "usage: run.sh right|wrong MODEL [-D...]" >&2; exit 2 ;;
 esac
 
 if ! spin -a "$@" "$model" >spin.out 2>&1 || ! test -f pan.c; then
