@@ -30,11 +30,21 @@ void c09_strict_alt_skip(memo_space_t *s);
 void c10_time(memo_space_t *s);
 void c11_delayed_put(memo_space_t *s);
 void c12_join(memo_space_t *s);
-void c13_death(memo_space_t *s);
+void c13_close(memo_space_t *s);
+void c13_waiting(memo_space_t *s);
+void c13_holding(memo_space_t *s);
+void c13_anywhere(memo_space_t *s);
+void c13_drop(memo_space_t *s); /* on_death=drop */
 void c14_limits(memo_space_t *s);
+void c14_refill(memo_space_t *s); /* this and those below: in a space of 4M */
+void c14_drained(memo_space_t *s);
+void c14_room(memo_space_t *s);
+void c14_mixed(memo_space_t *s);
 void c15_threads(memo_space_t *s);
 void c16_bad_input(memo_space_t *s);
 void c17_quiet(memo_space_t *s);
+void c17_alone(memo_space_t *s); /* with no other client */
+void c17_deaths(memo_space_t *s);
 /* Beyond the clauses: calls whose contract stands in memo.h alone. */
 void forms_of_put(memo_space_t *s);
 void requests(memo_space_t *s);
@@ -53,12 +63,18 @@ memo_space_t *space_open(const char *uri);
 /* Starts the process that removes the spaces of a test that was killed; call it first. */
 void spaces_guarded(void);
 
+/* Instead of it, where there is no such process to be had: those spaces that the test itself does not remove stay. */
+void spaces_shared(void);
+
 /* Has a space of the test's own naming removed, whatever happens to the test; after spaces_guarded. */
 void space_guard(const char *uri);
 
 /* ---- steps that most tests take (conform_steps.c) ---- */
 
 memo_folder_t folder(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Folders of one server: where there are several, the choice of an alt holds among those alone. */
+void folders_together(memo_folder_t f[], size_t n, const char *what);
+bool same_server(const memo_folder_t *f, const memo_folder_t *g);
 int64_t now_ns(void);
 void pause_ns(int64_t ns);
 uint64_t random_next(uint64_t *state);
@@ -84,6 +100,9 @@ bool number_becomes(_Atomic(uint64_t) *what, uint64_t n);
 memo_stat_t stat_of(memo_space_t *s);
 /* Takes and frees all there is in the folder; how many there were. */
 uint64_t drain(memo_space_t *s, const memo_folder_t *f);
+
+/* A guest takes a memo (with get) and keeps it; the number in it. */
+uint64_t guest_takes(guest_t *guest, const memo_folder_t *f);
 
 /* Whether a call was refused as it should: that code, and a sentence for the user. */
 bool refused(int rc, int code);

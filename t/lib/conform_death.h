@@ -19,7 +19,4 @@ peer_t *victim_start(peer_fn fn, victim_t *v);
 bool clients_become(memo_space_t *s, uint64_t n);
 bool used_becomes(memo_space_t *s, uint64_t most);
 
-/* conform_killed.c */
-void c13_anywhere(memo_space_t *s, victim_t *v);
-
 #endif

@@ -3,7 +3,8 @@
  *
  * A peer is a process (by fork) that opens the space anew, runs one function and answers with its result. In a
  * ThreadSanitizer build, which cannot see across processes, or with MEMO_TSAN=1, a peer is a thread with a handle
- * of its own, and cannot be killed.
+ * of its own, and cannot be killed. In an MPI job (ranks.h) a peer is a thread of a rank that has the space open
+ * already: it has no handle of its own, and who kills it kills that rank for good.
  */
 #ifndef CONFORM_PEERS_H
 #define CONFORM_PEERS_H
@@ -17,6 +18,11 @@ typedef struct peer peer_t;
 void peers_use(const char *uri);
 const char *peers_uri(void);
 bool peers_are_threads(void);
+bool peers_are_ranks(void);
+
+/* How often a test does what it does often: n times, but fewer where every call is a message, by what
+ * MEMO_TEST_EFFORT divides (20 if it is not set). */
+uint64_t effort(uint64_t n);
 
 /* Starts a peer; `arg` must be shared memory (peer_shared) if results are to come back by it. */
 peer_t *peer_start(peer_fn fn, void *arg);
@@ -31,6 +37,25 @@ int peer_wait(peer_t *peer);
 void peer_kill(peer_t *peer);
 
 void peer_signal(peer_t *peer, int sig);
+
+/* All that there are, and this process: in each one thread runs the function. Ranks alone. How many failed. */
+int peers_everyone(memo_space_t *space, peer_fn fn, void *arg);
+/* A thread of this process, with the handle given. */
+peer_t *peer_start_here(memo_space_t *space, peer_fn fn, void *arg);
+/* A peer whose handle is closed when the function is done, as it is with every peer that is not a rank. */
+peer_t *peer_start_leaving(peer_fn fn, void *arg);
+
+/*
+ * A second client that the test leads step by step, in functions that it runs there, and that closes while the test
+ * goes on: a second handle of this process; in an MPI job another rank, so that `arg` must be shared.
+ */
+typedef struct guest guest_t;
+guest_t *guest_open(void);
+int guest_do(guest_t *guest, peer_fn fn, void *arg);
+/* The same in a thread of its own. */
+peer_t *guest_start(guest_t *guest, peer_fn fn, void *arg);
+/* What memo_close answered. */
+int guest_close(guest_t *guest);
 
 /* Zeroed memory that the parent and the peers it starts later share. */
 void *peer_shared(size_t bytes);

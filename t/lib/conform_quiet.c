@@ -2,9 +2,11 @@
  * conform_quiet.c - learning that the work is done: clause C17.
  *
  * Ranked clients are made as `memo run` makes them: MEMO_RUN is "ID:RANK:RANKS" while they open the space, and
- * "ID:leader:RANKS" for the one who starts them.
+ * "ID:leader:RANKS" for the one who starts them. In an MPI job every client is ranked, the one that tests too: each
+ * takes part in what is tested, or in nothing but the quiet.
  */
 #include "t/lib/conform.h"
+#include "t/lib/ranks.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -54,8 +56,10 @@ static void run_end(run_t *run)
 }
 
 /* Starts all the ranks, and counts those that failed. */
-static int run_all(int ranks, peer_fn fn, void *arg)
+static int run_all(memo_space_t *s, int ranks, peer_fn fn, void *arg)
 {
+    if (peers_are_ranks())
+        return peers_everyone(s, fn, arg);
     run_t run;
     peer_t *peers[16];
     int failed = 0;
@@ -80,6 +84,7 @@ typedef struct work {
     _Atomic(uint64_t) early;  /* quiets that came while there was work */
     _Atomic(uint64_t) joined; /* unranked: how many are participants */
     _Atomic(uint64_t) quiets;
+    uint64_t ranks;
 } work_t;
 
 /* Nodes of the tree that one item of that depth grows into: two children and, at odd depths, a third. */
@@ -122,7 +127,7 @@ static int c17_worker(memo_space_t *s, void *arg)
 {
     work_t *w = arg;
     memo_folder_t f = folder("w 0");
-    PEER(memo_ranks(s) == 4);
+    PEER((uint64_t)memo_ranks(s) == w->ranks);
     for (uint64_t round = 1; round <= ROUNDS; round++) {
         if (memo_rank(s) == 0) {
             PEER(atomic_load(&w->done) == (round - 1) * tree_nodes(DEPTH));
@@ -133,14 +138,15 @@ static int c17_worker(memo_space_t *s, void *arg)
     return 0;
 }
 
-static void c17_tree(void)
+static void c17_tree(memo_space_t *s)
 {
     work_t *w = peer_shared(sizeof *w);
-    int failed = run_all(4, c17_worker, w);
+    w->ranks = peers_are_ranks() ? (uint64_t)memo_ranks(s) : 4;
+    int failed = run_all(s, 4, c17_worker, w);
     tap_is_int((long long)atomic_load(&w->done), (long long)(ROUNDS * tree_nodes(DEPTH)),
-               "c17: a pool of four does all of the work, %d times", ROUNDS);
+               "c17: a pool of %d does all of the work, %d times", (int)w->ranks, ROUNDS);
     tap_is_int((long long)atomic_load(&w->early), 0, "c17: and learns that it is done, never before it is");
-    tap_ok(failed == 0 && atomic_load(&w->quiets) == 4 * ROUNDS, "c17: all of them, each time (%llu)",
+    tap_ok(failed == 0 && atomic_load(&w->quiets) == w->ranks * ROUNDS, "c17: all of them, each time (%llu)",
            (unsigned long long)atomic_load(&w->quiets));
     peer_unshare(w, sizeof *w);
 }
@@ -162,22 +168,22 @@ static int c17_ring(memo_space_t *s, void *arg)
         memo_t *m = NULL;
         int rc = until_quiet(s, &own, 1, &m, PATIENCE);
         if (rc == MEMO_QUIET) {
-            PEER(atomic_load(&w->done) == HOPS);
+            PEER(atomic_load(&w->done) == effort(HOPS));
             return 0;
         }
         PEER(rc == MEMO_OK);
         uint64_t hop = number_freed(m);
         atomic_store(&w->done, hop);
-        if (hop < HOPS)
+        if (hop < effort(HOPS))
             PEER(put_number(s, &next, hop + 1) == MEMO_OK);
     }
 }
 
-static void c17_token(void)
+static void c17_token(memo_space_t *s)
 {
     work_t *w = peer_shared(sizeof *w);
-    tap_is_int(run_all(3, c17_ring, w), 0, "c17: a token that goes round %d times is never missed", HOPS);
-    tap_is_int((long long)atomic_load(&w->done), HOPS, "c17: it went all the way");
+    tap_is_int(run_all(s, 3, c17_ring, w), 0, "c17: a token that hops %d times is never missed", (int)effort(HOPS));
+    tap_is_int((long long)atomic_load(&w->done), (long long)effort(HOPS), "c17: it went all the way");
     peer_unshare(w, sizeof *w);
 }
 
@@ -256,28 +262,76 @@ static int c17_closes(memo_space_t *s, void *arg)
     return 0;
 }
 
+/* Waits for nothing but the quiet. */
+static int c17_idles(memo_space_t *s, void *arg)
+{
+    scene_t *c = arg;
+    memo_folder_t f = folder("nothing ever");
+    memo_t *m = NULL;
+    PEER(until_quiet(s, &f, 1, &m, PATIENCE) == MEMO_QUIET && m == NULL);
+    PEER(atomic_load(&c->computed) != 0);
+    return 0;
+}
+
+/* Who plays in a scene: rank 0, which is patient, and rank 1, which does what the scene is about. */
+typedef struct cast {
+    run_t run;
+    scene_t *scene;
+    peer_t *zero, *one, *idle[64];
+    int idles;
+} cast_t;
+
+static void cast_begin(cast_t *p, peer_fn other)
+{
+    memset(p, 0, sizeof *p);
+    p->scene = peer_shared(sizeof *p->scene);
+    if (!peers_are_ranks()) {
+        run_begin(&p->run, 2);
+        p->one = run_rank(&p->run, 1, other, p->scene);
+        return;
+    }
+    int left = ranks_left();
+    p->one = other == c17_closes ? peer_start_leaving(other, p->scene) : peer_start(other, p->scene);
+    for (p->idles = 0; p->idles < left - 1; p->idles++)
+        p->idle[p->idles] = peer_start(c17_idles, p->scene);
+}
+
+static void cast_zero(cast_t *p, memo_space_t *s)
+{
+    if (peers_are_ranks())
+        p->zero = peer_start_here(s, c17_patient, p->scene);
+    else
+        p->zero = run_rank(&p->run, 0, c17_patient, p->scene);
+}
+
+static bool cast_end(cast_t *p)
+{
+    bool right = p->one == NULL || peer_wait(p->one) == 0;
+    right = (p->zero == NULL || peer_wait(p->zero) == 0) && right;
+    for (int i = 0; i < p->idles; i++)
+        right = peer_wait(p->idle[i]) == 0 && right;
+    if (!peers_are_ranks())
+        run_end(&p->run);
+    peer_unshare(p->scene, sizeof *p->scene);
+    return right;
+}
+
 /* Rank 1 does `other`; what releases it is done once rank 0 has waited in vain for a while. */
 static bool c17_held_back(memo_space_t *s, peer_fn other)
 {
-    scene_t *c = peer_shared(sizeof *c);
     memo_folder_t plain = folder("plain");
-    run_t run;
-    run_begin(&run, 2);
-    peer_t *one = run_rank(&run, 1, other, c);
-    bool right = number_becomes(&c->there, 1);
-    peer_t *zero = run_rank(&run, 0, c17_patient, c);
+    cast_t p;
+    cast_begin(&p, other);
+    bool right = number_becomes(&p.scene->there, 1);
+    cast_zero(&p, s);
     int64_t end = now_ns() + PATIENCE;
-    while (atomic_load(&c->timedout) < 5 && now_ns() < end)
+    while (atomic_load(&p.scene->timedout) < 5 && now_ns() < end)
         pause_ns(MS);
-    right = atomic_load(&c->timedout) >= 5 && right;
-    atomic_store(&c->released, 1);
+    right = atomic_load(&p.scene->timedout) >= 5 && right;
+    atomic_store(&p.scene->released, 1);
     if (other == c17_gets)
         put_number(s, &plain, 1);
-    right = peer_wait(one) == 0 && right;
-    right = peer_wait(zero) == 0 && right;
-    run_end(&run);
-    peer_unshare(c, sizeof *c);
-    return right;
+    return cast_end(&p) && right;
 }
 
 /* A rank that has not opened the space yet. */
@@ -336,33 +390,33 @@ static int c17_dies_waiting(memo_space_t *s, void *arg)
 /* Rank 2 holds the quiet back until rank 1 has died. */
 static bool c17_death(memo_space_t *s, peer_fn dies, uint64_t given)
 {
-    scene_t *c = peer_shared(sizeof *c);
     memo_folder_t f = folder("idle");
-    run_t run;
-    run_begin(&run, 2);
+    cast_t p;
     if (given > 0)
         put_number(s, &f, 1);
-    peer_t *one = run_rank(&run, 1, dies, c);
-    bool right = number_becomes(&c->there, 1);
-    peer_t *zero = NULL;
+    cast_begin(&p, dies);
+    bool right = number_becomes(&p.scene->there, 1);
     if (dies == c17_dies_waiting)
         pause_ns(20 * MS);
     else
-        zero = run_rank(&run, 0, c17_patient, c);
+        cast_zero(&p, s);
     int64_t end = now_ns() + PATIENCE;
-    while (zero != NULL && atomic_load(&c->timedout) < 3 && now_ns() < end)
+    while (p.zero != NULL && atomic_load(&p.scene->timedout) < 3 && now_ns() < end)
         pause_ns(MS);
-    atomic_store(&c->computed, 1);
-    peer_kill(one);
-    if (zero == NULL)
-        zero = run_rank(&run, 0, c17_patient, c);
-    right = peer_wait(zero) == 0 && atomic_load(&c->got) == given && right;
-    run_end(&run);
-    peer_unshare(c, sizeof *c);
-    return right;
+    atomic_store(&p.scene->computed, 1);
+    peer_kill(p.one);
+    p.one = NULL;
+    if (p.zero == NULL)
+        cast_zero(&p, s);
+    uint64_t got = 0;
+    scene_t *c = p.scene;
+    right = peer_wait(p.zero) == 0 && right;
+    got = atomic_load(&c->got);
+    p.zero = NULL;
+    return cast_end(&p) && got == given && right;
 }
 
-static void c17_deaths(memo_space_t *s)
+void c17_deaths(memo_space_t *s)
 {
     if (peers_are_threads()) {
         tap_skip("peers are threads, which cannot be killed", "c17: participants that die");
@@ -371,6 +425,7 @@ static void c17_deaths(memo_space_t *s)
     tap_ok(c17_death(s, c17_dies, 0), "c17: one that died while computing does not count");
     tap_ok(c17_death(s, c17_dies_holding, 1), "c17: the memo that the dead held comes before the quiet");
     tap_ok(c17_death(s, c17_dies_waiting, 0), "c17: one that died while waiting does not count");
+    tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0, "c17: nothing is left");
 }
 
 /* ---- unranked threads
@@ -393,7 +448,7 @@ static int c17_participates(void *arg)
     return rc == MEMO_QUIET || rc == MEMO_TIMEDOUT ? 0 : 1;
 }
 
-static void c17_alone(memo_space_t *s)
+static void c17_one_thread(memo_space_t *s)
 {
     memo_folder_t f = folder("idle"), g = folder("of nobody");
     memo_t *m = (memo_t *)&f;
@@ -483,26 +538,32 @@ static void c17_threads_of_one(memo_space_t *s)
     tap_ok(failed == 0 && atomic_load(&u.released) == tree_nodes(DEPTH), "c17: so are threads of one handle");
 }
 
-/* The main thread has taken part in nothing yet when this runs: what it did in c17_alone would hold the pools back.
- * So the parts that make it a participant run in a thread of their own. */
+/* The main thread takes part in nothing: it would hold the others back. So what makes it a participant runs in a thread
+ * of its own. */
 static int c17_in_a_thread(void *arg)
 {
-    c17_alone(arg);
+    c17_one_thread(arg);
     return 0;
+}
+
+void c17_alone(memo_space_t *s)
+{
+    tap_ok(memo_rank(s) == 0 && memo_ranks(s) == 1, "c17: a program started alone is rank 0 of 1");
+    thread_wait(thread_start(c17_in_a_thread, s));
+    c17_threads_of_one(s);
+    tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0, "c17: nothing is left");
 }
 
 void c17_quiet(memo_space_t *s)
 {
-    tap_ok(memo_rank(s) == 0 && memo_ranks(s) == 1, "c17: a program started alone is rank 0 of 1");
-    thread_wait(thread_start(c17_in_a_thread, s));
-    c17_tree();
-    c17_token();
+    c17_tree(s);
+    c17_token(s);
     tap_ok(c17_held_back(s, c17_computes), "c17: a rank that computes holds the quiet back");
     tap_ok(c17_held_back(s, c17_gets), "c17: so does one that waits, but not so");
     tap_ok(c17_held_back(s, c17_closes), "c17: until it closes");
-    tap_ok(c17_not_there_yet(), "c17: so does one that has not opened the space yet");
-    c17_deaths(s);
-    c17_pool_of_unranked();
-    c17_threads_of_one(s);
+    if (!peers_are_ranks()) {
+        tap_ok(c17_not_there_yet(), "c17: so does one that has not opened the space yet");
+        c17_pool_of_unranked();
+    }
     tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0, "c17: nothing is left");
 }

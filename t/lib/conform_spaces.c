@@ -31,6 +31,11 @@ static void spaces_remove(void)
         memo_unlink(made->uri[i]);
 }
 
+void spaces_shared(void)
+{
+    made = peer_shared(sizeof *made);
+}
+
 void spaces_guarded(void)
 {
     int ends[2];

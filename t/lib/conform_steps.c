@@ -2,6 +2,7 @@
  * conform_steps.c - the steps that most tests of the contract take (see conform.h).
  */
 #include "t/lib/conform.h"
+#include "libmemo/wire/message.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,22 @@ memo_folder_t folder(const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     return memo_folder(text);
+}
+
+bool same_server(const memo_folder_t *f, const memo_folder_t *g)
+{
+    const char *given = strstr(peers_uri(), "servers=");
+    uint32_t servers = given == NULL ? 1 : (uint32_t)strtoul(given + 8, NULL, 10);
+    return wire_server_of(f, servers) == wire_server_of(g, servers);
+}
+
+void folders_together(memo_folder_t f[], size_t n, const char *what)
+{
+    size_t found = 0;
+    for (int i = 0; found < n; i++) {
+        f[found] = folder("%s %d", what, i);
+        found += same_server(&f[0], &f[found]);
+    }
 }
 
 int64_t now_ns(void)
@@ -177,6 +194,29 @@ uint64_t drain(memo_space_t *s, const memo_folder_t *f)
     for (memo_t *m; memo_get_skip(s, f, &m) == MEMO_OK; n++)
         memo_free(m);
     return n;
+}
+
+typedef struct errand {
+    memo_folder_t f;
+    uint64_t number;
+} errand_t;
+
+static int errand_take(memo_space_t *s, void *arg)
+{
+    errand_t *e = arg;
+    memo_t *m = NULL;
+    PEER(memo_get_for(s, &e->f, &m, PATIENCE) == MEMO_OK);
+    e->number = number_in(m);
+    return 0;
+}
+
+uint64_t guest_takes(guest_t *guest, const memo_folder_t *f)
+{
+    errand_t *e = peer_shared(sizeof *e);
+    e->f = *f;
+    uint64_t number = guest_do(guest, errand_take, e) == 0 ? e->number : UINT64_MAX;
+    peer_unshare(e, sizeof *e);
+    return number;
 }
 
 bool refused(int rc, int code)

@@ -20,7 +20,7 @@ static int c15_back_and_forth(void *arg)
 {
     work_t *w = arg;
     memo_folder_t f = folder("own %d", w->number), all = folder("everybody's");
-    for (uint64_t i = 0; i < 1000; i++) {
+    for (uint64_t i = 0; i < effort(1000); i++) {
         uint64_t number;
         if (put_number(w->s, &f, i) != MEMO_OK || put_number(w->s, &all, i) != MEMO_OK)
             return 1;
@@ -94,7 +94,7 @@ static void c15_pass_memos(memo_space_t *s)
     thread_wait(thread_start(c15_free, &w));
     tap_ok(memos_in(s, &f) == 0 && stat_of(s).memos == 0 && stat_of(s).used <= used + 65536, "c15: or free it");
     bool right = true;
-    for (int i = 0; i < 1500; i++) {
+    for (uint64_t i = 0; i < effort(1500); i++) {
         put_number(s, &f, 3);
         right = thread_wait(thread_start(c15_take, &w)) == MEMO_OK && right;
         memo_free(w.m);
@@ -209,7 +209,10 @@ static int c15_child(memo_space_t *parents, memo_t *held, memo_request_t *r)
     wrong += memo_replace(held) >= 0;
     memo_free(held);
     wrong += !refused(memo_close(parents), MEMO_ECLOSED);
-    if (memo_open(&own, peers_uri()) != MEMO_OK)
+    int rc = memo_open(&own, peers_uri());
+    if (peers_are_ranks()) /* MPI is the parent's: refused, which is all that can be asked */
+        return wrong + (rc >= 0 || memo_errmsg()[0] == '\0' || own != NULL);
+    if (rc != MEMO_OK)
         return wrong + 100;
     wrong += memo_replace(held) >= 0;
     wrong += take_number(own, &f, &number, 0) != MEMO_OK || number != 5;
@@ -244,10 +247,11 @@ static void c15_fork(memo_space_t *s)
     }
     waitpid(pid, &status, 0);
     tap_ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-           "c15: in a forked child the parent's handle is closed, and the space is opened anew (%d)",
+           "c15: in a forked child the parent's handle is closed, and the space is opened anew, or not (%d)",
            WEXITSTATUS(status));
-    tap_ok(stat_of(s).clients == clients && take_number(s, &f, &number, 0) == MEMO_OK && number == 6,
-           "c15: the child was a client of its own");
+    tap_ok(stat_of(s).clients == clients && take_number(s, &f, &number, 0) == MEMO_OK &&
+               number == (peers_are_ranks() ? 5 : 6),
+           "c15: the child was a client of its own, or none");
     tap_ok(memos_in(s, &g) == 0 && number_in(held) == 1 && memo_redeliveries(held) == 0,
            "c15: held memos stay the parent's");
     memo_t *m = NULL;
@@ -260,64 +264,65 @@ static void c15_fork(memo_space_t *s)
 /* ---- closing
  * --------------------------------------------------------------------------------------------------------- */
 
-static int c15_blocked_wait(void *arg)
+/* The calls of a handle that is closed under them; each has a thread of the guest's. */
+enum { C15_GET, C15_ALT, C15_JOIN, C15_COPY, C15_TIMED, C15_WAIT, C15_PUT, C15_CALLS };
+
+typedef struct blocked {
+    _Atomic(uint64_t) next;
+} blocked_t;
+
+static int c15_blocked_call(memo_space_t *s, void *arg)
 {
-    work_t *w = arg;
-    memo_folder_t f = folder("closing");
+    blocked_t *b = arg;
+    memo_folder_t f[2] = {folder("closing"), folder("closing too")}, full = folder("limited");
     memo_select_t sel = MEMO_SELECT_INIT;
     memo_request_t *r = NULL;
-    sel.folders = &f;
+    memo_t *m[2] = {NULL, NULL};
+    sel.folders = f;
     sel.count = 1;
-    if (memo_start(w->s, &sel, &r) != MEMO_OK)
-        return -100;
-    return memo_wait(r, &w->m, NULL, MEMO_FOREVER);
-}
-
-static int c15_blocked_put(void *arg)
-{
-    work_t *w = arg;
-    memo_folder_t f = folder("limited");
-    return memo_put_for(w->s, &f, w->m, MEMO_FOREVER);
+    switch (atomic_fetch_add(&b->next, 1)) {
+    case C15_GET:
+        return memo_get(s, f, m);
+    case C15_ALT:
+        return memo_alt(s, f, 2, m, NULL);
+    case C15_JOIN:
+        return memo_get_all(s, f, 2, m);
+    case C15_COPY:
+        return memo_get_copy(s, f, m);
+    case C15_TIMED:
+        return memo_get_for(s, f, m, 3600 * 1000 * MS);
+    case C15_WAIT:
+        return memo_start(s, &sel, &r) == MEMO_OK ? memo_wait(r, m, NULL, MEMO_FOREVER) : -100;
+    default:
+        return memo_put_for(s, &full, new_number(s, 1), MEMO_FOREVER);
+    }
 }
 
 static void c15_close_under_calls(memo_space_t *s)
 {
+    static const char *what[] = {"get", "alt", "get_all", "get_copy", "get_for", "wait", "put_for"};
     memo_folder_t f = folder("closing"), full = folder("limited");
-    memo_space_t *other = space_open(peers_uri());
-    call_t c[5];
-    work_t w = {.s = other}, p = {.s = other, .m = new_number(other, 1)};
-    int rc[7];
+    guest_t *other = guest_open();
+    blocked_t *b = peer_shared(sizeof *b);
+    peer_t *calls[C15_CALLS];
     memo_limit(s, &full, 1, 0);
     put_number(s, &full, 1);
-    for (int i = 0; i < 5; i++) {
-        call_get(&c[i], other, &f);
-        c[i].folders[1] = folder("closing too");
-        c[i].select.count = i == 1 || i == 2 ? 2 : 1;
-        c[i].select.what = i == 3 ? MEMO_COPY : MEMO_TAKE;
-        c[i].select.timeout_ns = i == 4 ? 3600 * 1000 * MS : MEMO_FOREVER;
-        c[i].join = i == 2;
-        call_start(&c[i]);
+    for (uint64_t i = 0; i < C15_CALLS; i++) {
+        calls[i] = guest_start(other, c15_blocked_call, b);
+        number_becomes(&b->next, i + 1);
     }
-    thread_t *waits = thread_start(c15_blocked_wait, &w), *puts = thread_start(c15_blocked_put, &p);
     int64_t end = now_ns() + PATIENCE;
     while (waiters_on(s, &f) < 5 && now_ns() < end) /* or 6, where a join counts as one */
         pause_ns(MS);
     pause_ns(20 * MS);
-    tap_ok(memo_close(other) == MEMO_OK, "c15: a handle is closed while others are blocked in it");
-    for (int i = 0; i < 5; i++)
-        rc[i] = call_wait(&c[i]);
-    rc[5] = thread_wait(waits);
-    rc[6] = thread_wait(puts);
-    static const char *what[] = {"get", "alt", "get_all", "get_copy", "get_for", "wait", "put_for"};
-    for (int i = 0; i < 7; i++)
-        tap_is_int(rc[i], MEMO_ECLOSED, "c15: %s returns MEMO_ECLOSED", what[i]);
+    tap_ok(guest_close(other) == MEMO_OK, "c15: a handle is closed while others are blocked in it");
+    for (int i = 0; i < C15_CALLS; i++)
+        tap_is_int(peer_wait(calls[i]), MEMO_ECLOSED, "c15: %s returns MEMO_ECLOSED", what[i]);
     tap_ok(waiters_on(s, &f) == 0 && put_number(s, &f, 1) == MEMO_OK && drain(s, &f) == 1,
            "c15: and none of them waits on");
     drain(s, &full);
     memo_limit(s, &full, 0, 0);
-    memo_t *m = NULL;
-    tap_ok(refused(memo_get_skip(other, &f, &m), MEMO_ECLOSED) && refused(memo_close(other), MEMO_ECLOSED),
-           "c15: the closed handle is refused");
+    peer_unshare(b, sizeof *b);
 }
 
 void c15_threads(memo_space_t *s)

@@ -90,7 +90,7 @@ static int c10_putter(memo_space_t *s, void *arg)
     race_t *r = arg;
     memo_folder_t f = folder("raced");
     uint64_t random = r->seed;
-    for (uint64_t i = 1; i <= C10_RACES; i++) {
+    for (uint64_t i = 1; i <= effort(C10_RACES); i++) {
         int64_t end = now_ns() + PATIENCE;
         while (atomic_load(&r->wanted) < i) {
             PEER(now_ns() < end);
@@ -144,7 +144,7 @@ static void c10_race(memo_space_t *s, bool cancel, const char *what)
     uint64_t random = tap_seed() + cancel, out_of_time = 0, wrong = 0;
     r->seed = random_next(&random);
     peer_t *putter = peer_start(c10_putter, r);
-    for (uint64_t i = 1; i <= C10_RACES && wrong == 0; i++) {
+    for (uint64_t i = 1; i <= effort(C10_RACES) && wrong == 0; i++) {
         memo_t *m = NULL;
         int64_t end = now_ns() + PATIENCE;
         atomic_store(&r->wanted, i);
@@ -162,7 +162,7 @@ static void c10_race(memo_space_t *s, bool cancel, const char *what)
     wrong += peer_wait(putter) != 0;
     drain(s, &f[0]);
     tap_ok(wrong == 0, "c10: %s", what);
-    tap_diag("of %d races, %llu ended without the memo", C10_RACES, (unsigned long long)out_of_time);
+    tap_diag("of %d races, %llu ended without the memo", (int)effort(C10_RACES), (unsigned long long)out_of_time);
     peer_unshare(r, sizeof *r);
 }
 
@@ -172,7 +172,7 @@ static void c10_copies(memo_space_t *s)
     memo_folder_t f = folder("copies raced");
     uint64_t used = stat_of(s).used, random = tap_seed() + 5;
     bool right = true;
-    for (uint64_t i = 0; i < 300; i++) {
+    for (uint64_t i = 0; i < effort(300); i++) {
         call_t c;
         call_get(&c, s, &f);
         c.select.what = MEMO_COPY;
