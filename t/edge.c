@@ -3,9 +3,14 @@
  * smallest and largest of everything, regions that are damaged or of another version, foreign files in the way.
  *
  *   edge.t [BACKEND]      a scheme or a URI; default $MEMO_TEST_URI, else shm-bucket and shm-lock
+ *   mpiexec -n RANKS edge.t URI [full]
+ *
+ * In an MPI job there are no regions to find damaged, of another version or in the way, nothing to unlink, and a
+ * handle is opened once; "full" asks for what needs a space of 1M (shm), or so small (MPI), and of one client.
  */
 #include "libmemo/node/region.h"
 #include "t/lib/conform.h"
+#include "t/lib/ranks.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -19,9 +24,8 @@
  */
 
 /* The smallest space there is: full, it says so; drained, it goes on. */
-static void full_region(void)
+static void full_region(memo_space_t *s)
 {
-    memo_space_t *s = space_open(space_fresh("size=1M"));
     memo_folder_t f = folder("full");
     int rc = MEMO_OK;
     uint64_t n = 0, again = 0;
@@ -38,7 +42,6 @@ static void full_region(void)
         continue;
     tap_ok(again >= n / 10 * 9, "full region: and be filled again (%llu)", (unsigned long long)again);
     drain(s, &f);
-    memo_close(s);
 }
 
 static void full_folder(memo_space_t *s)
@@ -123,9 +126,8 @@ static void alternatives_at_the_limit(memo_space_t *s)
 }
 
 /* A space too small to wait in so many folders says so, and holds what it held. */
-static void no_room_to_wait(void)
+static void no_room_to_wait(memo_space_t *s)
 {
-    memo_space_t *s = space_open(space_fresh("size=1M"));
     memo_folder_t *f = calloc(MEMO_FOLDERS_MAX, sizeof *f);
     memo_t *m = NULL;
     uint64_t used = stat_of(s).used;
@@ -142,7 +144,6 @@ static void no_room_to_wait(void)
     tap_ok(rc == MEMO_OK, "no room to wait in: a memo that is there is taken all the same (%d)", rc);
     memo_free(m);
     free(f);
-    memo_close(s);
 }
 
 /* ---- files
@@ -504,6 +505,45 @@ static void signal_in_a_get(memo_space_t *s)
     tap_ok(call_wait(&c) == MEMO_OK && number_freed(c.m) == 3, "signal: for its memo");
 }
 
+static void in_small_space(void (*test)(memo_space_t *s))
+{
+    memo_space_t *s = space_open(space_fresh("size=1M"));
+    test(s);
+    memo_close(s);
+}
+
+static void opened_once(memo_space_t *s)
+{
+    memo_space_t *again = (memo_space_t *)(uintptr_t)16;
+    memo_folder_t f = folder("once");
+    uint64_t number = 0;
+    put_number(s, &f, 1);
+    tap_ok(refused(memo_open(&again, peers_uri()), MEMO_EBUSY) && again == NULL,
+           "opened once: again is MEMO_EBUSY");
+    tap_ok(take_number(s, &f, &number, 0) == MEMO_OK && number == 1, "opened once: the first handle goes on");
+}
+
+static void run_as_ranks(const char *uri, bool full)
+{
+    peers_use(uri);
+    memo_space_t *s = ranks_open(uri);
+    tap_seed();
+    if (full) {
+        full_region(s);
+        no_room_to_wait(s);
+    } else {
+        full_folder(s);
+        empty_memo(s);
+        names_at_the_limit(s);
+        alternatives_at_the_limit(s);
+        opened_once(s);
+        out_of_receivers(s);
+        signal_in_a_get(s);
+    }
+    tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0 && stat_of(s).waiters == 0, "%s: nothing is left", uri);
+    tap_ok(ranks_close(s), "%s: all close", uri);
+}
+
 static void run(const char *backend)
 {
     char scheme[32];
@@ -512,12 +552,12 @@ static void run(const char *backend)
     const char *uri = space_fresh(NULL);
     memo_space_t *s = space_open(uri);
     peers_use(uri);
-    full_region();
+    in_small_space(full_region);
     full_folder(s);
     empty_memo(s);
     names_at_the_limit(s);
     alternatives_at_the_limit(s);
-    no_room_to_wait();
+    in_small_space(no_room_to_wait);
     region_kept();
     region_damaged();
     region_of_another_version();
@@ -537,6 +577,11 @@ static void run(const char *backend)
 int main(int argc, char **argv)
 {
     const char *given = argc > 1 ? argv[1] : getenv("MEMO_TEST_URI");
+    if (ranks_asked() && given != NULL) {
+        tap_timeout(200);
+        run_as_ranks(given, argc > 2 && strcmp(argv[2], "full") == 0);
+        return tap_done();
+    }
     spaces_guarded();
     tap_timeout(300);
     tap_seed();

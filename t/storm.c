@@ -10,6 +10,12 @@
  * in quiet, whatever the others do. --soak goes on without end, --minutes until they are over. Under the thread
  * sanitizer, which sees neither across processes nor that two mappings are the same memory, all are threads on one
  * handle.
+ *
+ *   mpiexec -n RANKS storm.t URI ...
+ *
+ * In an MPI job the clients are the processes, the parent's among them, all with one handle from beginning to end.
+ * All are ranked, so that nothing is quiet while one of them does anything else: the pool, of all of them, has the
+ * space to itself, after each history.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -17,6 +23,7 @@
 #include <sys/wait.h>
 
 #include "t/lib/actor.h"
+#include "t/lib/ranks.h"
 #include "t/lib/team.h"
 #include "t/lib/wedge.h"
 #include "t/lib/conform.h"
@@ -37,6 +44,9 @@ static options_t o = {.operations = 400000,
                       .rounds = 2,
                       .pool = 4};
 
+/* What a client that does not close may keep between messages. */
+#define RANKS_SLACK ((uint64_t)128 * 1024)
+
 /* What the whole run adds up to. */
 static uint64_t total_operations, total_violations, total_jobs;
 
@@ -45,7 +55,9 @@ typedef struct round {
     history_t *h;
     memo_space_t *space; /* the parent's handle */
     uint64_t seed;
-    uint32_t reserve; /* records kept for the parent */
+    uint32_t reserve;       /* records kept for the parent */
+    uint32_t threads;       /* of each process */
+    _Atomic uint32_t ended; /* ranks */
 } round_t;
 
 static bool threads_for_processes(void)
@@ -87,34 +99,41 @@ static void *work(void *arg)
 }
 
 /* A process, or what stands for one: a handle and its threads. */
-static void *process(void *arg)
+static bool process_lives(round_t *round, memo_space_t *space)
 {
-    round_t *round = arg;
     worker_t workers[64];
-    memo_space_t *space = round->space;
-    bool right = true, own = !threads_for_processes();
+    bool right = true, own = space == NULL;
     if (own && memo_open(&space, round->world->uri) != MEMO_OK) {
         tap_diag("memo_open: %s", memo_errmsg());
-        return NULL;
+        return false;
     }
-    for (uint32_t t = 0; t < o.threads; t++) {
-        workers[t] = (worker_t){.round = round, .space = space, .alone = own && o.threads == 1};
+    for (uint32_t t = 0; t < round->threads; t++) {
+        workers[t] = (worker_t){.round = round, .space = space, .alone = own && round->threads == 1};
         if (pthread_create(&workers[t].thread, NULL, work, &workers[t]) != 0) {
             tap_bail("pthread_create: %s", strerror(errno));
         }
     }
-    for (uint32_t t = 0; t < o.threads; t++) {
+    for (uint32_t t = 0; t < round->threads; t++) {
         pthread_join(workers[t].thread, NULL);
         right = right && workers[t].right;
         space = workers[t].space;
     }
-    right = (!own || memo_close(space) == MEMO_OK) && right;
-    return right ? arg : NULL;
+    return (!own || memo_close(space) == MEMO_OK) && right;
+}
+
+/* A rank. */
+static int rank_lives(memo_space_t *space, void *arg)
+{
+    round_t *round = arg;
+    bool right = process_lives(round, space);
+    atomic_fetch_add(&round->ended, 1);
+    return right ? 0 : 1;
 }
 
 typedef struct crew {
     pid_t pids[256];
     pthread_t threads[256];
+    peer_t *peers[64];
     uint32_t left;
     bool right;
     _Atomic uint32_t ended; /* threads that stand for processes */
@@ -124,15 +143,23 @@ typedef struct crew {
 static void *process_as_thread(void *arg)
 {
     crew_t *crew = arg;
-    void *result = process(crew->round);
+    bool right = process_lives(crew->round, crew->round->space);
     atomic_fetch_add(&crew->ended, 1);
-    return result;
+    return right ? arg : NULL;
 }
 
 static void start_crew(crew_t *crew)
 {
     crew->right = true;
     crew->left = o.procs;
+    if (ranks_begun()) {
+        crew->left = (uint32_t)ranks_left() + 1;
+        for (uint32_t p = 0; p + 1 < crew->left; p++) {
+            crew->peers[p] = peer_start(rank_lives, crew->round);
+        }
+        crew->peers[crew->left - 1] = peer_start_here(crew->round->space, rank_lives, crew->round);
+        return;
+    }
     for (uint32_t p = 0; p < o.procs; p++) {
         if (threads_for_processes()) {
             if (pthread_create(&crew->threads[p], NULL, process_as_thread, crew) != 0) {
@@ -145,14 +172,32 @@ static void start_crew(crew_t *crew)
             tap_bail("fork: %s", strerror(errno));
         }
         if (crew->pids[p] == 0) {
-            _exit(process(crew->round) != NULL ? 0 : 1);
+            _exit(process_lives(crew->round, NULL) ? 0 : 1);
         }
     }
+}
+
+static bool ranks_ended(crew_t *crew)
+{
+    if (atomic_load(&crew->round->ended) < crew->left) {
+        return false;
+    }
+    for (uint32_t p = 0; p < crew->left; p++) {
+        int result = peer_wait(crew->peers[p]);
+        if (result != 0) {
+            tap_diag("a rank's life ended with %d", result);
+            crew->right = false;
+        }
+    }
+    return true;
 }
 
 /* Whether all have ended. */
 static bool crew_ended(crew_t *crew)
 {
+    if (ranks_begun()) {
+        return ranks_ended(crew);
+    }
     if (threads_for_processes()) {
         if (atomic_load(&crew->ended) < o.procs) {
             return false;
@@ -260,6 +305,13 @@ static void check_space(memo_space_t *space, const memo_stat_t *before, size_t l
                  now.bytes, now.folders, now.waiters);
     }
     tap_is_int((long long)now.clients, (long long)before->clients, "clients are as many as before");
+    if (ranks_begun()) {
+        /* Handles that stay open keep what they have for use again. */
+        tap_ok(now.used <= before->used + RANKS_SLACK * now.clients, "about as much memory is in use as before");
+        tap_diag("%" PRIu64 " bytes used, before %" PRIu64 "; a memo of %zu bytes can be had, before %zu", now.used,
+                 before->used, largest_memo(space), largest);
+        return;
+    }
     tap_is_int((long long)now.receivers, (long long)before->receivers, "receivers are as many as before");
     tap_is_int((long long)now.used, (long long)before->used, "as much memory is in use as before");
     size_t now_largest = largest_memo(space);
@@ -273,6 +325,9 @@ static void check_space(memo_space_t *space, const memo_stat_t *before, size_t l
  * not give back when they closed, because somebody was reading it. */
 static bool renew(round_t *round, actor_t *parent)
 {
+    if (ranks_begun()) {
+        return actor_end(parent);
+    }
     bool right = actor_reopen(parent);
     round->space = parent->space;
     return right;
@@ -308,7 +363,8 @@ static bool storm(round_t *round, actor_t *parent)
     memo_stat_t before = figures_of(round->space);
     size_t largest = largest_memo(round->space);
     memo_space_t *shared = threads_for_processes() ? round->space : NULL;
-    bool pool = o.pool > 1 && tap_ok(team_begin(&team, round->world->uri, o.pool, round->seed, shared), "a pool");
+    bool pool = o.pool > 1 && !ranks_begun() &&
+                tap_ok(team_begin(&team, round->world->uri, o.pool, round->seed, shared), "a pool");
     actor_set_limits(round->world, round->space, true);
     if (pool) {
         team_start(&team);
@@ -331,40 +387,99 @@ static bool storm(round_t *round, actor_t *parent)
     return true;
 }
 
-static bool one_round(const char *uri, uint64_t seed)
+static round_t *new_round(uint64_t seed)
 {
     uint32_t tapes = o.procs * o.threads + 8;
-    round_t round = {.seed = seed, .reserve = 60 * o.folders + 512 * tapes};
-    round.world = mmap(NULL, sizeof *round.world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    round.h = history_new(o.operations + 100 * o.folders + 2 * round.reserve, o.operations * 4 + 100000, tapes,
-                          o.folders);
-    memo_space_t *space;
-    actor_t parent;
-    if (round.world == MAP_FAILED || round.h == NULL) {
+    round_t *round = peer_shared(sizeof *round);
+    round->seed = seed;
+    round->reserve = 60 * o.folders + 512 * tapes;
+    round->threads = o.threads;
+    round->world = peer_shared(sizeof *round->world);
+    round->h = history_new(o.operations + 100 * o.folders + 2 * round->reserve, o.operations * 4 + 100000, tapes,
+                           o.folders);
+    if (round->h == NULL) {
         tap_bail("no memory for a history of %" PRIu32 " operations", o.operations);
     }
-    wedge_watch(uri, round.h, seed);
-    actor_world(round.world, uri, o.folders, o.sizes);
-    round.world->forever = true;
-    round.world->polls = true;
-    if (!tap_is_int(memo_open(&space, uri), MEMO_OK, "%s opens", uri)) {
+    return round;
+}
+
+static void delete_round(round_t *round)
+{
+    history_delete(round->h);
+    peer_unshare(round->world, sizeof *round->world);
+    peer_unshare(round, sizeof *round);
+}
+
+/* With the handle given, or one of its own. */
+static bool one_round(const char *uri, uint64_t seed, memo_space_t *space)
+{
+    bool own = space == NULL;
+    round_t *round = new_round(seed);
+    actor_t parent;
+    wedge_watch(uri, round->h, seed);
+    actor_world(round->world, uri, o.folders, o.sizes);
+    round->world->forever = true;
+    round->world->polls = true;
+    if (own && !tap_is_int(memo_open(&space, uri), MEMO_OK, "%s opens", uri)) {
         tap_diag("%s", memo_errmsg());
         return false;
     }
-    round.space = space;
-    actor_begin(&parent, round.world, space, round.h, history_tape(round.h), seed);
-    bool right = storm(&round, &parent);
-    history_rules_t rules = {.limits = round.world->limits, .say = say};
-    right = tap_ok(check_history(&round, uri, &rules), "%s: the checker finds nothing", uri) && right;
+    round->space = space;
+    actor_begin(&parent, round->world, space, round->h, history_tape(round->h), seed);
+    bool right = storm(round, &parent);
+    history_rules_t rules = {.limits = round->world->limits, .say = say};
+    right = tap_ok(check_history(round, uri, &rules), "%s: the checker finds nothing", uri) && right;
     if (!right) {
         tap_diag("that round's seed was %" PRIu64, seed);
     }
     actor_end(&parent);
-    memo_close(parent.space);
+    if (own) {
+        memo_close(parent.space);
+    }
     wedge_watch(uri, NULL, seed);
-    history_delete(round.h);
-    munmap(round.world, sizeof *round.world);
+    delete_round(round);
     return right;
+}
+
+/* ---- a pool of all ranks --------------------------------------------------------------------------------- */
+
+typedef struct all_workers {
+    pool_t *pool;
+    _Atomic uint32_t next;
+} all_workers_t;
+
+static int rank_works(memo_space_t *space, void *arg)
+{
+    all_workers_t *w = arg;
+    uint32_t number = memo_rank(space) == 0 ? 0 : 1 + atomic_fetch_add(&w->next, 1);
+    return pool_worker(w->pool, number, space);
+}
+
+/* Who says when it is enough. */
+static void *end_of_pool(void *arg)
+{
+    all_workers_t *w = arg;
+    nanosleep(&(struct timespec){.tv_sec = o.seconds < 2 ? 1 : o.seconds / 2}, NULL);
+    atomic_store(&w->pool->stop, true);
+    return NULL;
+}
+
+static void pool_of_all(const char *uri, uint64_t seed, memo_space_t *space)
+{
+    uint32_t clients = (uint32_t)ranks_left() + 1;
+    all_workers_t *w = peer_shared(sizeof *w);
+    pthread_t end;
+    w->pool = pool_new(uri, clients, clients, seed);
+    if (pthread_create(&end, NULL, end_of_pool, w) != 0) {
+        tap_bail("pthread_create: %s", strerror(errno));
+    }
+    bool right = peers_everyone(space, rank_works, w) == 0;
+    pthread_join(end, NULL);
+    check_pool(w->pool, right && atomic_load(&w->pool->wrong) == 0);
+    memo_stat_t now = figures_of(space);
+    tap_ok(now.memos == 0 && now.folders == 0 && now.waiters == 0, "the pool leaves nothing");
+    pool_delete(w->pool);
+    peer_unshare(w, sizeof *w);
 }
 
 /* ---- the run --------------------------------------------------------------------------------------------- */
@@ -407,19 +522,24 @@ static void read_options(int argc, char **argv)
 }
 
 /* Rounds on one space after the other, each with a seed of its own; every second one with one thread a handle. */
-static void run(char uris[][256], int n)
+static void run(char uris[][256], int n, memo_space_t *space)
 {
     uint64_t end = history_now() + (uint64_t)o.minutes * 60 * 1000000000u;
     uint32_t procs = o.procs, threads = o.threads;
     for (uint32_t round = 0; o.soak || (o.minutes > 0 ? history_now() < end : round < o.rounds); round++) {
         o.threads = round % 2 == 1 ? 1 : threads;
-        o.procs = round % 2 == 1 && procs * threads <= 256 ? procs * threads : procs;
+        o.procs = space != NULL                              ? (uint32_t)ranks_left() + 1
+                  : round % 2 == 1 && procs * threads <= 256 ? procs * threads
+                                                             : procs;
         for (int i = 0; i < n; i++) {
             tap_timeout(120 + 4 * o.seconds);
             uint64_t seed = tap_seed() + round;
             tap_diag("round %" PRIu32 " on %s: seed %" PRIu64 ", %" PRIu32 " processes of %" PRIu32 " threads",
                      round, uris[i], seed, o.procs, o.threads);
-            one_round(uris[i], seed);
+            one_round(uris[i], seed, space);
+            if (space != NULL && o.pool > 1) {
+                pool_of_all(uris[i], seed, space);
+            }
         }
     }
 }
@@ -429,6 +549,14 @@ int main(int argc, char **argv)
     char uris[2][256];
     int n = 1;
     read_options(argc, argv);
+    if (ranks_asked() && o.uri != NULL) {
+        tap_timeout(120 + 4 * o.seconds);
+        memo_space_t *space = ranks_open(o.uri);
+        snprintf(uris[0], sizeof uris[0], "%s", o.uri);
+        run(uris, 1, space);
+        tap_ok(ranks_close(space), "%s: all close", o.uri);
+        return tap_done();
+    }
     if (o.uri != NULL) {
         snprintf(uris[0], sizeof uris[0], "%s", o.uri);
     } else {
@@ -440,7 +568,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < n; i++) {
         space_guard(uris[i]);
     }
-    run(uris, n);
+    run(uris, n, NULL);
     for (int i = 0; i < n; i++) {
         memo_unlink(uris[i]);
     }

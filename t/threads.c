@@ -4,8 +4,13 @@
  * Every storm ends with a count: tokens that were put in are all there, each once.
  *
  *   threads.t [BACKEND]      a scheme or a URI; default $MEMO_TEST_URI, else shm-bucket and shm-lock
+ *   mpiexec -n RANKS threads.t URI
+ *
+ * In an MPI job, where a process opens once, handles do not come and go; with one client its threads do all of the
+ * rest, with several each of those has a storm's share.
  */
 #include "t/lib/conform.h"
+#include "t/lib/ranks.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -116,7 +121,7 @@ static int storm_life(memo_space_t *s, storm_t *storm)
     memo_folder_t f[FOLDERS];
     uint64_t random = storm->seed + (uint64_t)atomic_fetch_add(&storm->number, 1);
     storm_folders(f);
-    for (int turn = 0; turn < TURNS; turn++) {
+    for (int turn = 0; turn < (int)effort(TURNS); turn++) {
         uint64_t draw = random_next(&random);
         memo_t *m[2] = {NULL, NULL};
         PEER(storm_take(s, f, draw, m) >= 0);
@@ -126,6 +131,11 @@ static int storm_life(memo_space_t *s, storm_t *storm)
         }
     }
     return 0;
+}
+
+static int storm_peer(memo_space_t *s, void *arg)
+{
+    return storm_life(s, arg);
 }
 
 static int storm_thread(void *arg)
@@ -162,6 +172,26 @@ static bool tokens_all_there(memo_space_t *s)
     if (!right || seen != (UINT64_C(1) << TOKENS) - 1)
         tap_diag("tokens seen: %llx", (unsigned long long)seen);
     return right && extra == FOLDERS && seen == (UINT64_C(1) << TOKENS) - 1;
+}
+
+/* Each in a process of its own. */
+static void storm_of_ranks(memo_space_t *s, const char *what)
+{
+    storm_t *storm = peer_shared(sizeof *storm);
+    memo_folder_t f[FOLDERS];
+    peer_t *p[THREADS];
+    int wrong = 0;
+    storm->seed = tap_seed();
+    storm_folders(f);
+    for (uint64_t i = 0; i < TOKENS; i++)
+        put_number(s, &f[i % FOLDERS], i);
+    for (int i = 0; i < THREADS; i++)
+        p[i] = peer_start(storm_peer, storm);
+    for (int i = 0; i < THREADS; i++)
+        wrong += peer_wait(p[i]) != 0;
+    tap_is_int(wrong, 0, "%s: every call ends well", what);
+    tap_ok(tokens_all_there(s), "%s: every token is there, once", what);
+    peer_unshare(storm, sizeof *storm);
 }
 
 static void storm(memo_space_t *s, bool share, const char *what)
@@ -301,11 +331,10 @@ static void handles_come_and_go(memo_space_t *s)
 
 /* A handle is closed while all the others use it. */
 typedef struct closing {
-    memo_space_t *s;
     _Atomic(int) going;
 } closing_t;
 
-static int use_until_closed(void *arg)
+static int use_until_closed(memo_space_t *s, void *arg)
 {
     closing_t *c = arg;
     memo_folder_t f = folder("closing"), g = folder("closing too");
@@ -315,19 +344,19 @@ static int use_until_closed(void *arg)
         int rc = MEMO_OK;
         switch (random_next(&random) % 5) {
         case 0:
-            rc = memo_write(c->s, &f, "0123456", 8);
+            rc = memo_write(s, &f, "0123456", 8);
             break;
         case 1:
-            rc = memo_get_for(c->s, &f, &m, MS);
+            rc = memo_get_for(s, &f, &m, MS);
             break;
         case 2:
-            rc = memo_alt_skip(c->s, (memo_folder_t[]){f, g}, 2, &m, NULL);
+            rc = memo_alt_skip(s, (memo_folder_t[]){f, g}, 2, &m, NULL);
             break;
         case 3:
-            rc = memo_get_copy_skip(c->s, &f, &m);
+            rc = memo_get_copy_skip(s, &f, &m);
             break;
         default:
-            rc = memo_get_for(c->s, &g, &m, 2 * MS);
+            rc = memo_get_for(s, &g, &m, 2 * MS);
             break;
         }
         if (rc == MEMO_ECLOSED)
@@ -342,17 +371,19 @@ static void closed_under_use(memo_space_t *s)
 {
     int wrong = 0;
     memo_folder_t f = folder("closing");
-    for (int round = 0; round < 10; round++) {
-        closing_t c = {.s = space_open(peers_uri())};
-        thread_t *t[THREADS];
+    for (int round = 0; round < (peers_are_ranks() ? ranks_left() : 10); round++) {
+        closing_t *c = peer_shared(sizeof *c);
+        guest_t *guest = guest_open();
+        peer_t *p[THREADS];
         for (int i = 0; i < THREADS; i++)
-            t[i] = thread_start(use_until_closed, &c);
-        while (atomic_load(&c.going) < THREADS)
+            p[i] = guest_start(guest, use_until_closed, c);
+        while (atomic_load(&c->going) < THREADS)
             pause_ns(MS / 10);
         pause_ns(round * MS / 2);
-        wrong += memo_close(c.s) != MEMO_OK;
+        wrong += guest_close(guest) != MEMO_OK;
         for (int i = 0; i < THREADS; i++)
-            wrong += thread_wait(t[i]) != 0;
+            wrong += peer_wait(p[i]) != 0;
+        peer_unshare(c, sizeof *c);
     }
     drain(s, &f);
     tap_is_int(wrong, 0, "a handle closed under use ends every call with MEMO_ECLOSED");
@@ -428,9 +459,31 @@ static void run(const char *backend)
     memo_close(s);
 }
 
+static void run_as_ranks(const char *uri)
+{
+    peers_use(uri);
+    memo_space_t *s = ranks_open(uri);
+    tap_seed();
+    if (memo_ranks(s) == 1) {
+        storm(s, true, "one handle");
+        requests_between_threads(s);
+        quiet_among_threads(s);
+    } else {
+        storm_of_ranks(s, "a process each");
+        closed_under_use(s);
+    }
+    tap_ok(stat_of(s).memos == 0 && stat_of(s).folders == 0 && stat_of(s).waiters == 0, "%s: nothing is left", uri);
+    tap_ok(ranks_close(s), "%s: all close", uri);
+}
+
 int main(int argc, char **argv)
 {
     const char *given = argc > 1 ? argv[1] : getenv("MEMO_TEST_URI");
+    if (ranks_asked() && given != NULL) {
+        tap_timeout(200);
+        run_as_ranks(given);
+        return tap_done();
+    }
     spaces_guarded();
     tap_timeout(300);
     tap_seed();

@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the bytes of a memo --------------------------------------------------------------------------------- */
@@ -89,6 +90,8 @@ void actor_world(actor_world_t *world, const char *uri, uint32_t folders, uint32
     world->folders = folders < ACTOR_FOLDERS ? folders : ACTOR_FOLDERS;
     world->common = world->folders > 8 ? world->folders - 4 : world->folders;
     world->max_size = max_size;
+    const char *servers = strstr(uri, "servers=");
+    world->servers = servers != NULL ? (uint32_t)strtoul(servers + 8, NULL, 10) : 1;
     snprintf(world->uri, sizeof world->uri, "%s", uri);
     for (uint32_t f = 0; f < world->folders; f++) {
         char bytes[MEMO_NAME_MAX] = {0};

@@ -25,6 +25,7 @@ typedef struct actor_world {
     uint32_t folders;
     uint32_t common;   /* of them: those for everything; the others are the shuttle's */
     uint32_t max_size; /* of a memo */
+    uint32_t servers;  /* that folders are spread over; 1 where there are none */
     bool polls;        /* also through memo_fd() */
     bool closes;       /* a handle with one thread is now and then closed and opened anew */
     bool forever;      /* also calls without a timeout: somebody must put memos when all stand still */

@@ -1,6 +1,7 @@
 /*
  * actor_select.c - the actor's selects, in all their forms: at once, with a time, as requests, and as joins.
  */
+#include "libmemo/wire/message.h"
 #include "t/lib/actor.h"
 
 #include <string.h>
@@ -19,6 +20,29 @@ static uint32_t some_folders(actor_t *a)
     return n;
 }
 
+/* Whether the first n folders of the set are those of several servers. */
+static bool is_spread(const actor_t *a, size_t n)
+{
+    uint32_t servers = a->world->servers;
+    for (size_t i = 1; i < n; i++) {
+        if (wire_server_of(&a->names[i], servers) != wire_server_of(&a->names[0], servers)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In half of the folders nothing is ever latched for who then wants it no more, so that order holds there without
+ * exception: see check_order(). */
+static void odd_folders(actor_t *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        a->numbers[i] |= 1;
+        a->numbers[i] -= a->numbers[i] >= a->world->common ? 2 : 0;
+        a->names[i] = a->world->names[a->numbers[i]];
+    }
+}
+
 static memo_select_t some_select(actor_t *a, bool may_wait_forever)
 {
     static const memo_choice_t choices[8] = {MEMO_LISTED, MEMO_LISTED, MEMO_LISTED, MEMO_LISTED,
@@ -31,19 +55,31 @@ static memo_select_t some_select(actor_t *a, bool may_wait_forever)
     s.what = actor_below(a, 4) == 0 ? MEMO_COPY : MEMO_TAKE;
     s.when_empty = whens[actor_below(a, 8)];
     s.choice = choices[actor_below(a, 8)];
+    if (is_spread(a, s.count)) {
+        odd_folders(a, s.count);
+    }
     s.timeout_ns = may_wait_forever && actor_below(a, 40) == 0 ? MEMO_FOREVER : actor_timeout(a);
     return s;
+}
+
+/* The oldest of folders of several servers nobody knows. */
+static void choose_as_can_be(const actor_t *a, memo_select_t *s)
+{
+    if (s->choice == MEMO_OLDEST && is_spread(a, s->count)) {
+        s->choice = MEMO_ROTATE;
+    }
 }
 
 static history_record_t *begin_select(actor_t *a, const memo_select_t *s)
 {
     static const uint8_t whens[] = {
         [MEMO_WAIT] = HISTORY_WAIT, [MEMO_SKIP] = HISTORY_SKIP, [MEMO_STRICT_SKIP] = HISTORY_STRICT};
+    bool listed = s->choice == MEMO_LISTED && !is_spread(a, s->count);
     history_record_t r = {.kind = s->what == MEMO_TAKE ? HISTORY_TAKE : HISTORY_COPY,
                           .when = whens[s->when_empty],
                           .folder = a->numbers[0],
                           .timeout = s->when_empty == MEMO_WAIT ? s->timeout_ns : 0,
-                          .flags = s->choice == MEMO_LISTED ? HISTORY_LISTED : 0};
+                          .flags = listed ? HISTORY_LISTED : 0};
     if (s->count > 1) {
         r.count = (uint32_t)s->count;
         r.set = history_set(a->h, a->tape, a->numbers, r.count);
@@ -104,6 +140,7 @@ void actor_do_select(actor_t *a)
     size_t which = 0;
     int result;
     memo_select_t s = some_select(a, a->world->forever);
+    choose_as_can_be(a, &s);
     if (s.when_empty == MEMO_WAIT && s.timeout_ns == MEMO_FOREVER) {
         actor_flush(a); /* others may wait for those */
     }
@@ -148,6 +185,11 @@ void actor_do_join(actor_t *a)
         /* A limited folder may not have room for as many as a join without end would want. */
         a->numbers[i] -= forever && a->world->limits[a->numbers[i]] > 0 ? 1 : 0;
         a->names[i] = a->world->names[a->numbers[i]];
+    }
+    if (is_spread(a, n)) {
+        odd_folders(a, n);
+    }
+    for (uint32_t i = 0; i < n; i++) {
         r[i] = history_begin(
             a->h, a->tape,
             &(history_record_t){
@@ -182,12 +224,8 @@ void actor_do_start(actor_t *a)
     if (actor_below(a, 2) == 0) {
         s.timeout_ns = MEMO_FOREVER; /* there is always cancel */
     }
-    for (uint32_t i = 0; i < s.count;
-         i++) { /* in half of the folders nothing is ever cancelled: see check_order() */
-        a->numbers[i] |= 1;
-        a->numbers[i] -= a->numbers[i] >= a->world->common ? 2 : 0;
-        a->names[i] = a->world->names[a->numbers[i]];
-    }
+    odd_folders(a, s.count);
+    choose_as_can_be(a, &s);
     history_record_t *r = begin_select(a, &s);
     r->flags |= HISTORY_REQUEST;
     memo_request_t *request = NULL;

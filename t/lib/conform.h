@@ -63,7 +63,8 @@ memo_space_t *space_open(const char *uri);
 /* Starts the process that removes the spaces of a test that was killed; call it first. */
 void spaces_guarded(void);
 
-/* Instead of it, where there is no such process to be had: those spaces that the test itself does not remove stay. */
+/* Instead of it, where there is no such process to be had: those spaces that the test itself does not remove stay.
+ */
 void spaces_shared(void);
 
 /* Has a space of the test's own naming removed, whatever happens to the test; after spaces_guarded. */

@@ -353,8 +353,8 @@ void c16_bad_input(memo_space_t *s)
     c16_names();
     memo_stat_t after = stat_of(s);
     uint64_t number;
-    tap_ok(after.memos == 1 && after.folders == 1 && after.waiters == 0 && after.clients == before.clients - peers_are_ranks() &&
-               after.used <= before.used + 65536,
+    tap_ok(after.memos == 1 && after.folders == 1 && after.waiters == 0 &&
+               after.clients == before.clients - peers_are_ranks() && after.used <= before.used + 65536,
            "c16: none of it changed anything");
     tap_ok(take_number(s, &f, &number, 0) == MEMO_OK && number == 11, "c16: the bystander is whole");
 }

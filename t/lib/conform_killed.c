@@ -197,9 +197,9 @@ void c13_anywhere(memo_space_t *s)
             c13_tokens_in(s);
         }
     }
-    tap_ok(right, "c13: %d killed in the middle of anything lose no token, double none, stop nobody",
-           2 * kills);
-    tap_ok(clients_become(s, peers_are_ranks() ? before.clients - 2 * (uint64_t)kills : before.clients), "c13: none of them is left among the clients");
+    tap_ok(right, "c13: %d killed in the middle of anything lose no token, double none, stop nobody", 2 * kills);
+    tap_ok(clients_become(s, peers_are_ranks() ? before.clients - 2 * (uint64_t)kills : before.clients),
+           "c13: none of them is left among the clients");
     tap_ok(c13_all_there(s) && used_becomes(s, used + 65536), "c13: nor is their memory");
     tap_ok(atomic_load(&v->rounds) > (uint64_t)kills, "c13: they had done something (%llu rounds)",
            (unsigned long long)atomic_load(&v->rounds));

@@ -175,8 +175,7 @@ static void names_never_twice(void)
     tap_ok(failed == 0 && twice == 0 && all[0] != 0,
            "symbol: none is given twice, by processes that are gone either");
     memo_symbol_t named = memo_symbol_named("matrix");
-    tap_ok(bsearch(&named, all, (size_t)many, sizeof *all, ascending) == NULL,
-           "symbol: nor is a text's");
+    tap_ok(bsearch(&named, all, (size_t)many, sizeof *all, ascending) == NULL, "symbol: nor is a text's");
     peer_unshare(t, sizeof *t);
 }
 

@@ -362,7 +362,8 @@ static void c14_bounded(memo_space_t *s)
         peers[i] = peer_start(i < 2 ? c14_producer : c14_consumer, NULL);
     for (int i = 0; i < 4; i++)
         failed += peer_wait(peers[i]) != 0;
-    tap_ok(failed == 0 && memos_in(s, &f) == 0, "c14: %d memos pass through a folder of two", 2 * (int)effort(C14_EACH));
+    tap_ok(failed == 0 && memos_in(s, &f) == 0, "c14: %d memos pass through a folder of two",
+           2 * (int)effort(C14_EACH));
     memo_limit(s, &f, 0, 0);
 }
 

@@ -538,8 +538,8 @@ static void c17_threads_of_one(memo_space_t *s)
     tap_ok(failed == 0 && atomic_load(&u.released) == tree_nodes(DEPTH), "c17: so are threads of one handle");
 }
 
-/* The main thread takes part in nothing: it would hold the others back. So what makes it a participant runs in a thread
- * of its own. */
+/* The main thread takes part in nothing: it would hold the others back. So what makes it a participant runs in a
+ * thread of its own. */
 static int c17_in_a_thread(void *arg)
 {
     c17_one_thread(arg);

@@ -224,7 +224,8 @@ static void requests_mesh(memo_space_t *s)
         failed += peer_wait(peers[i]) != 0;
     for (int i = 0; i < MESH; i++) {
         for (int k = 0; k < MESH * MESH_EACH; k++)
-            wrong += atomic_load(&mesh->seen[i][k]) != (k / MESH_EACH != i && k % MESH_EACH < (int)effort(MESH_EACH));
+            wrong +=
+                atomic_load(&mesh->seen[i][k]) != (k / MESH_EACH != i && k % MESH_EACH < (int)effort(MESH_EACH));
     }
     tap_ok(failed == 0 && wrong == 0 && stat_of(s).memos == 0,
            "request: %d processes, %d each in flight, and no message is lost or read twice", MESH, MESH_FLIGHT);

@@ -5,6 +5,7 @@
  * atomic addition, so that a writer that dies leaves at most an unfinished record.
  */
 #include "t/lib/history.h"
+#include "t/lib/ranks.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -35,7 +36,9 @@ history_t *history_new(uint32_t records, uint32_t set_entries, uint32_t tapes, u
     size_t tape_bytes = rounded((size_t)tapes * sizeof(history_tape_t));
     size_t record_bytes = (size_t)records * sizeof(history_record_t);
     size_t bytes = head + tape_bytes + record_bytes + (size_t)set_entries * sizeof(uint32_t);
-    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *at = ranks_begun()
+                   ? ranks_memory(bytes)
+                   : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
         return NULL;
     }
@@ -53,7 +56,9 @@ history_t *history_new(uint32_t records, uint32_t set_entries, uint32_t tapes, u
 
 void history_delete(history_t *h)
 {
-    if (h != NULL) {
+    if (h != NULL && ranks_begun()) {
+        ranks_memory_free(h, h->bytes);
+    } else if (h != NULL) {
         munmap(h, h->bytes);
     }
 }

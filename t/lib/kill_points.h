@@ -1,9 +1,10 @@
 /*
- * kill_points.h - one operation of the interface, stepped through instruction by instruction and killed at one of them.
+ * kill_points.h - one operation of the interface, stepped through instruction by instruction and killed at one of
+ * them.
  *
  * Three sorts of processes. The survivor (kill_points.c) makes a scene, and looks at what is left of it. The driver
- * (kill_points_step.c), small and of one thread, forks a victim for each kill and steps it. What there is to kill is a table
- * of operations (kill_points_ops.c).
+ * (kill_points_step.c), small and of one thread, forks a victim for each kill and steps it. What there is to kill
+ * is a table of operations (kill_points_ops.c).
  */
 #ifndef KILL_POINTS_H
 #define KILL_POINTS_H
@@ -84,7 +85,7 @@ typedef struct kp_scene {
     pthread_cond_t changed;
     kp_found_t found[KP_FOUND];
     unsigned found_count;
-    bool stuck;     /* somebody hangs: nothing more can be learned here */
+    bool stuck;      /* somebody hangs: nothing more can be learned here */
     char wrong[512]; /* the first thing that was */
     memo_stat_t base;
 } kp_scene_t;
@@ -107,7 +108,8 @@ bool kp_worker_done(kp_scene_t *scene, unsigned worker, unsigned milliseconds);
 /* Takes out all that is there. */
 void kp_drain(kp_scene_t *scene);
 
-/* The memo was found between `least` and `most` times, copies left aside, and only where bit `folder` of `where` is set. */
+/* The memo was found between `least` and `most` times, copies left aside, and only where bit `folder` of `where` is
+ * set. */
 void kp_expect(kp_scene_t *scene, uint64_t id, unsigned least, unsigned most, unsigned where);
 
 /* The first was taken before the second, if both were found. */
@@ -138,18 +140,19 @@ typedef struct kp_driver {
 } kp_driver_t;
 
 typedef struct kp_death {
-    int error;       /* of ptrace, or 0 */
-    bool finished;   /* the operation had returned */
-    uint64_t steps;  /* instructions executed */
-    uint64_t place;  /* of the next one, in this program if it is one of its own */
-    int status;      /* what waitpid said, if it ended by itself */
+    int error;      /* of ptrace, or 0 */
+    bool finished;  /* the operation had returned */
+    uint64_t steps; /* instructions executed */
+    uint64_t place; /* of the next one, in this program if it is one of its own */
+    int status;     /* what waitpid said, if it ended by itself */
 } kp_death_t;
 
 /* Forks the driver; before the caller has threads. */
 bool kp_driver_start(kp_driver_t *d, const char *uri);
 void kp_driver_end(kp_driver_t *d);
 
-/* Steps a victim to instruction k, and kills it; `meanwhile`, if any, is called before. False: the driver is gone. */
+/* Steps a victim to instruction k, and kills it; `meanwhile`, if any, is called before. False: the driver is gone.
+ */
 bool kp_kill_at(kp_driver_t *d, const kp_op_t *op, uint64_t k, kp_scene_t *scene, kp_death_t *death);
 
 #endif

@@ -590,13 +590,13 @@ static void die(kp_victim_t *v)
     select.folders = v->folders;
     select.count = 6;
     select.what = MEMO_COPY;
-    memo_get(own, &v->folders[A], &m);      /* P is held */
-    memo_start(own, &select, &r);           /* finds R, and holds a copy */
+    memo_get(own, &v->folders[A], &m); /* P is held */
+    memo_start(own, &select, &r);      /* finds R, and holds a copy */
     select.folders = &v->folders[D];
     select.what = MEMO_TAKE;
     select.count = 2;
-    memo_start(own, &select, &r);           /* is linked */
-    memo_start(own, &select, &r);           /* so is this */
+    memo_start(own, &select, &r);                       /* is linked */
+    memo_start(own, &select, &r);                       /* so is this */
     memo_put(other, &v->folders[D], kp_make(other, X)); /* under way to the first */
     kp_make(own, kp_id(8, KP_LARGE));
     _exit(0);
@@ -635,7 +635,10 @@ static void after_repair(kp_scene_t *s)
 
 /* ---- the table ------------------------------------------------------------------------------------------- */
 
-#define OP(n, p, e, ac, af) {.name = n, .prepare = p, .enter = e, .act = ac, .after = af}
+#define OP(n, p, e, ac, af)                                                                                        \
+    {                                                                                                              \
+        .name = n, .prepare = p, .enter = e, .act = ac, .after = af                                                \
+    }
 
 const kp_op_t kp_ops[] = {
     OP("put", NULL, make_x, put_a, after_put),
@@ -644,8 +647,13 @@ const kp_op_t kp_ops[] = {
     OP("put-new-folder", NULL, make_x, put_long, after_put),
     OP("put-waiting", one_waits, make_x, put_a, after_put_waited),
     OP("put-alt", alt_waits, make_x, put_b, after_put_alt),
-    {.name = "put-alt-meanwhile", .prepare = alt_waits, .enter = make_x, .act = put_b,
-     .meanwhile = put_to_c_meanwhile, .after = after_put_alt_meanwhile, .buckets_only = true},
+    {.name = "put-alt-meanwhile",
+     .prepare = alt_waits,
+     .enter = make_x,
+     .act = put_b,
+     .meanwhile = put_to_c_meanwhile,
+     .after = after_put_alt_meanwhile,
+     .buckets_only = true},
     OP("put-copy", copy_waits, make_x, put_a, after_put_waited),
     OP("put-copies", copies_wait, make_x, put_a, after_put_waited),
     OP("put-copies-taker", copies_and_taker_wait, make_x, put_a, after_put_waited),
@@ -667,7 +675,10 @@ const kp_op_t kp_ops[] = {
     OP("large-alt-times-out", NULL, NULL, alt_six, nothing),
     OP("copy-times-out", NULL, NULL, copy_times_out, nothing),
     OP("strict-skip", NULL, NULL, strict_six, nothing),
-    {.name = "strict-skip-meanwhile", .act = strict_six, .meanwhile = put_to_b_meanwhile, .after = after_y,
+    {.name = "strict-skip-meanwhile",
+     .act = strict_six,
+     .meanwhile = put_to_b_meanwhile,
+     .after = after_y,
      .buckets_only = true},
     OP("join", three_folders, NULL, join_three, after_three),
     OP("join-listed", twelve_memos, hold_many, join_twelve, after_twelve),
@@ -684,7 +695,11 @@ const kp_op_t kp_ops[] = {
     OP("limit", NULL, NULL, limit_a, after_limit),
     OP("unlimit", a_is_limited, NULL, unlimit_a, after_unlimit),
     OP("until-quiet", one_waits_until_quiet, take_part, wait_until_quiet, quiet_comes),
-    {.name = "repair", .prepare = p_and_r_apart, .enter = somebody_dies, .act = look_around, .after = after_repair,
+    {.name = "repair",
+     .prepare = p_and_r_apart,
+     .enter = somebody_dies,
+     .act = look_around,
+     .after = after_repair,
      .slow = true},
 };
 

@@ -2,6 +2,7 @@
  * pool.c - see pool.h.
  */
 #include "t/lib/pool.h"
+#include "t/lib/ranks.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -71,7 +72,8 @@ static void grow_tree(pool_t *p)
 
 pool_t *pool_new(const char *uri, uint32_t workers, uint32_t ranks, uint64_t seed)
 {
-    pool_t *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pool_t *p = ranks_begun() ? ranks_memory(sizeof *p)
+                              : mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
         return NULL;
     }
@@ -87,7 +89,11 @@ pool_t *pool_new(const char *uri, uint32_t workers, uint32_t ranks, uint64_t see
 
 void pool_delete(pool_t *p)
 {
-    munmap(p, sizeof *p);
+    if (ranks_begun()) {
+        ranks_memory_free(p, sizeof *p);
+    } else {
+        munmap(p, sizeof *p);
+    }
 }
 
 static void name_folders(memo_folder_t folders[])
@@ -290,7 +296,7 @@ static memo_select_t all_folders(worker_t *w, memo_folder_t names[])
     s.folders = names;
     s.count = POOL_FOLDERS;
     s.when_empty = MEMO_UNTIL_QUIET;
-    s.choice = what < 4 ? MEMO_LISTED : what < 7 ? MEMO_ROTATE : MEMO_OLDEST;
+    s.choice = what < 4 ? MEMO_LISTED : what < 7 || ranks_begun() ? MEMO_ROTATE : MEMO_OLDEST;
     s.timeout_ns = below(w, 6) == 0 ? below(w, 2000000) : MEMO_FOREVER;
     return s;
 }
@@ -402,7 +408,7 @@ static bool begin(worker_t *w)
 int pool_worker(pool_t *p, uint32_t number, memo_space_t *shared)
 {
     char rank[16];
-    worker_t w = {.pool = p, .space = shared, .own = shared == NULL, .number = number};
+    worker_t w = {.pool = p, .space = shared, .own = shared == NULL || ranks_begun(), .number = number};
     w.random = mix(p->seed + number) + (uint64_t)getpid();
     name_folders(w.folders);
     snprintf(rank, sizeof rank, "%" PRIu32, number);

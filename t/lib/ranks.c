@@ -103,8 +103,8 @@ static void enter_room(void)
     int fd = open(room_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, (off_t)ROOM_BYTES) != 0)
         tap_bail("%s: %s", room_path, strerror(errno));
-    void *at = mmap(ROOM_ADDRESS, ROOM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
-                    fd, 0);
+    void *at = mmap(ROOM_ADDRESS, ROOM_BYTES, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE, fd, 0);
     if (at != ROOM_ADDRESS)
         tap_bail("the room cannot be mapped at %p: %s", ROOM_ADDRESS, strerror(errno));
     close(fd);
@@ -127,7 +127,10 @@ void *ranks_memory(size_t bytes)
 
 void ranks_memory_free(void *memory, size_t bytes)
 {
-    madvise(memory, (bytes + 4095) & ~(size_t)4095, MADV_REMOVE);
+    uint64_t pages = ((uint64_t)bytes + 4095) & ~(uint64_t)4095;
+    uint64_t at = (uint64_t)((char *)memory - (char *)room) - room_first(), end = at + pages;
+    madvise(memory, pages, MADV_REMOVE);
+    atomic_compare_exchange_strong(&room->used, &end, at);
 }
 
 static int busy_with(rank_worker_t *w)

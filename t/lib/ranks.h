@@ -1,10 +1,10 @@
 /*
  * ranks.h - the participants of a test as ranks of an MPI job.
  *
- * A space over MPI is opened once by each process, by all of them together, and a rank that has closed or was killed
- * never comes back. So the first client is the one that tests, and prints; the others, workers, wait for orders: a
- * function of the same program and its argument. Orders, results and what tests share lie in the *room*: a file that
- * every rank maps at the same address. Orders go past memo and MPI, which are what is tested.
+ * A space over MPI is opened once by each process, by all of them together, and a rank that has closed or was
+ * killed never comes back. So the first client is the one that tests, and prints; the others, workers, wait for
+ * orders: a function of the same program and its argument. Orders, results and what tests share lie in the *room*:
+ * a file that every rank maps at the same address. Orders go past memo and MPI, which are what is tested.
  *
  * MEMO_TEST_ROOM names a folder, of this job alone, for the room; all ranks must have it in common. Without it the
  * room is made after the launcher's process, which is enough on one machine.
@@ -35,18 +35,18 @@ bool ranks_close(memo_space_t *space);
 /* Workers that are there: neither closed nor killed. */
 int ranks_left(void);
 
-/* Zeroed memory of the room; given back its pages are free, its addresses are not used again. */
+/* Zeroed memory of the room. Given back its pages are free; its addresses too, if it was the last that was had. */
 void *ranks_memory(size_t bytes);
 void ranks_memory_free(void *memory, size_t bytes);
 
-/* Has a worker with as little to do as any run the function in a thread of its own. `alone`: one with nothing to do,
- * which gets nothing else until released. `last`: it closes when the function is done. */
+/* Has a worker with as little to do as any run the function in a thread of its own. `alone`: one with nothing to
+ * do, which gets nothing else until released. `last`: it closes when the function is done. */
 typedef enum { RANK_ANY, RANK_ALONE } rank_which_t;
 rank_order_t *rank_order(rank_which_t which, rank_fn fn, void *arg, bool last);
 /* Another order for the worker of `first`, whether it is done or not. */
 rank_order_t *rank_order_again(const rank_order_t *first, rank_fn fn, void *arg, bool last);
-/* The function's result; 256 + SIGKILL if the worker died. With `last`, 300 if its close failed, and without a function
- * what memo_close answered. */
+/* The function's result; 256 + SIGKILL if the worker died. With `last`, 300 if its close failed, and without a
+ * function what memo_close answered. */
 int rank_order_wait(rank_order_t *order);
 void rank_release(rank_order_t *order);
 /* SIGKILL returns once the process is gone. */
