@@ -1,0 +1,84 @@
+# shellcheck shell=sh
+# mpi_jobs.sh - for tests in shell: MPI jobs, each a test program whose TAP becomes part of the test's own.
+#
+# A job counts as one check more than it prints: that it came to its end, printed its plan and did not fail. What it
+# says on stderr is shown when it failed.
+#
+#   MPIEXEC=COMMAND      instead of mpiexec, a command that takes its arguments (t/lib/two_nodes.sh)
+#   MEMO_TEST_ROOMS=DIR  where the ranks of a job find the memory that they share; all must see the same
+
+: "${BUILD:=build}"
+: "${MPIEXEC:=mpiexec}"
+: "${MEMO_TEST_ROOMS:=/dev/shm}"
+job_seconds=60
+jobs_ran=0
+jobs_failed=0
+jobs_scratch=$(mktemp -d)
+job_pid=
+
+jobs_end() {
+    [ -z "$job_pid" ] || kill "$job_pid" 2>/dev/null
+    rm -rf "$jobs_scratch" "$MEMO_TEST_ROOMS/t-room-$$"
+}
+trap jobs_end EXIT
+trap 'exit 143' INT TERM HUP
+
+# Without the MPI half there is nothing to test.
+jobs_need_mpi() {
+    [ -e "$BUILD/libmemo-mpi.so" ] || { echo "1..0 # SKIP built without MPI"; exit 0; }
+    command -v "${MPIEXEC%% *}" >/dev/null || { echo "1..0 # SKIP there is no ${MPIEXEC%% *}"; exit 0; }
+}
+
+# Numbers the checks anew, behind those there were; counts them, and those that failed.
+jobs_merge() { # jobs_merge WHAT FIRST FILE
+    awk -v what="$1" -v n="$2" -v counts="$jobs_scratch/counts" '
+        /^(not )?ok [0-9]+/ {
+            bad += /^not/
+            sub(/ok [0-9]+( - )?/, "ok " (++n) " - " what ": ")
+            print; seen++; next
+        }
+        /^1\.\.[0-9]+/ { plan = substr($1, 4); next }
+        /^TAP version/ { next }
+        /^#/ { print; next }
+        { print "# " $0 }
+        END { print seen + 0, bad + 0, plan + 0 > counts }' "$3"
+}
+
+# job WHAT RANKS PROGRAM ARGUMENT...
+job() {
+    job_what=$1 job_ranks=$2
+    shift 2
+    MEMO_TEST_ROOM=$MEMO_TEST_ROOMS/t-room-$$
+    export MEMO_TEST_ROOM
+    rm -rf "$MEMO_TEST_ROOM"
+    mkdir "$MEMO_TEST_ROOM" || exit 1
+    # In the background, so that a signal ends this script at once, and the job with it.
+    # shellcheck disable=SC2086
+    timeout -k 5 "$job_seconds" $MPIEXEC -n "$job_ranks" "$@" \
+        </dev/null >"$jobs_scratch/out" 2>"$jobs_scratch/err" &
+    job_pid=$!
+    wait "$job_pid"
+    job_status=$?
+    job_pid=
+    rm -rf "$MEMO_TEST_ROOM"
+    jobs_merge "$job_what" "$jobs_ran" "$jobs_scratch/out"
+    read -r seen bad plan <"$jobs_scratch/counts"
+    jobs_ran=$((jobs_ran + seen + 1))
+    jobs_failed=$((jobs_failed + bad))
+    if [ "$job_status" -eq 0 ] && [ "$seen" -gt 0 ] && [ "$seen" -eq "$plan" ]; then
+        echo "ok $jobs_ran - $job_what: the job ends well"
+        [ "$bad" -eq 0 ] && return
+    else
+        echo "not ok $jobs_ran - $job_what: the job ends well"
+        echo "# status $job_status, $seen checks, planned $plan"
+        jobs_failed=$((jobs_failed + 1))
+    fi
+    echo "# the job: $MPIEXEC -n $job_ranks $*"
+    tail -n 40 "$jobs_scratch/err" | sed 's/^/# /'
+}
+
+# The plan; what to exit with.
+jobs_done() {
+    echo "1..$jobs_ran"
+    [ "$jobs_failed" -eq 0 ]
+}
