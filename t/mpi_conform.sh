@@ -5,7 +5,8 @@
 # A URI is a backend with its servers and nodes; without any, those below. MEMO_TEST_ALL=1 takes the whole matrix, does
 # more of everything and kills more. Tests share a job where they can: a job has one space, which is opened once.
 set -u
-. "$(dirname "$0")/lib/mpi_jobs.sh"
+# shellcheck source=t/lib/mpi_jobs.sh
+. t/lib/mpi_jobs.sh
 jobs_need_mpi
 
 if [ $# -eq 0 ] && [ "${MEMO_TEST_ALL:-}" = 1 ]; then

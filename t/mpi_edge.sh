@@ -2,7 +2,8 @@
 # mpi_edge.sh - over MPI: the edges of what the library takes (t/edge.c), and many threads of one client, and of several
 # (t/threads.c), on each backend.
 set -u
-. "$(dirname "$0")/lib/mpi_jobs.sh"
+# shellcheck source=t/lib/mpi_jobs.sh
+. t/lib/mpi_jobs.sh
 jobs_need_mpi
 
 if [ "${MEMO_TEST_ALL:-}" = 1 ]; then

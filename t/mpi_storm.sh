@@ -4,7 +4,8 @@
 #
 # MEMO_TEST_ALL=1: a million operations on each, and one node and two; --soak goes on without end, a while on each in turn.
 set -u
-. "$(dirname "$0")/lib/mpi_jobs.sh"
+# shellcheck source=t/lib/mpi_jobs.sh
+. t/lib/mpi_jobs.sh
 jobs_need_mpi
 
 soak=
