@@ -21,11 +21,13 @@ extern "C" {
  * clients. Once in the life of a process, and with the same URI on each, or NULL as for memo_open. On the rank of a
  * server it serves, and returns MEMO_SERVED with *space NULL once all clients have closed or ended.
  *
- * Beside memo-servers (mpiexec -n 2 memo-server : -n 8 program) `comm` is MPI_COMM_WORLD, and the program makes no other
- * collective call on that: memo-server takes no part in it. memo_mpi_comm gives one that is the program's alone.
+ * Beside memo-servers (mpiexec -n 2 memo-server : -n 8 program) `comm` is MPI_COMM_WORLD, and the program makes no
+ * other collective call on that: memo-server takes no part in it. memo_mpi_comm gives one that is the program's
+ * alone.
  *
- * MPI may have been started without threads. But when the job is on several nodes, and the program uses the space from
- * several threads or calls memo_fd, it must have asked for MPI_THREAD_MULTIPLE. Close the space before MPI_Finalize.
+ * MPI may have been started without threads. But when the job is on several nodes, and the program uses the space
+ * from several threads or calls memo_fd, it must have asked for MPI_THREAD_MULTIPLE. Close the space before
+ * MPI_Finalize.
  *
  * On a space that is not over MPI, `comm` is not used.
  *

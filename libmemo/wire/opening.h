@@ -1,6 +1,7 @@
 /*
- * opening.h - what memo-server, and programs that bring a communicator, say to the opening that they begin. They call
- * memo_open, which knows nothing of it; so it stands here, the thread's own, until the backend's open reads it.
+ * opening.h - what memo-server, and programs that bring a communicator, say to the opening that they begin. They
+ * call memo_open, which knows nothing of it; so it stands here, the thread's own, until the backend's open reads
+ * it.
  */
 #ifndef WIRE_OPENING_H
 #define WIRE_OPENING_H
