@@ -101,7 +101,8 @@ _Static_assert(sizeof(body_t) <= 4096, "a body fits a page");
 
 enum {
     PARTY_QUIET = 1 /* a participant in quiet on its own account */,
-    PARTY_COMMON = 2 /* of started requests */
+    PARTY_COMMON = 2, /* of started requests */
+    PARTY_SHUT = 4    /* of the layer above: it is sent no more messages; stays set until its id is gone */
 };
 
 typedef struct party {

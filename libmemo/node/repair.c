@@ -165,7 +165,6 @@ void repair_release(self_t *s, uint32_t index)
         heap_free(&boot, &root->boot.scratch[0]);
         heap_flush(&boot); /* nobody else would */
     }
-    atomic_store(&p->flags, 0);
     atomic_store(&p->attention, 0);
     atomic_store(&p->parked, 0);
     atomic_store(&p->scanning, 0);
@@ -173,11 +172,13 @@ void repair_release(self_t *s, uint32_t index)
         /* Freed by its owner: the lock first, while the id is still ours. */
         lock_release(&root->boot_lock);
         atomic_store(&p->id, 0);
+        atomic_store(&p->flags, 0); /* after the id: who sees no PARTY_SHUT any more sees no id either */
         atomic_store(&p->voided, 0);
         atomic_store(&p->client, 0);
         return;
     }
     atomic_store(&p->id, 0);
+    atomic_store(&p->flags, 0);
     atomic_store(&p->voided, 0);
     atomic_store(&p->client, 0);
     lock_release(&root->boot_lock);
