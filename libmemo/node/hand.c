@@ -3,7 +3,13 @@
  */
 #include "libmemo/node/hand.h"
 
+#include <string.h>
+
 #include "libmemo/node/lock.h"
+
+_Static_assert(offsetof(struct memo, flags) == offsetof(struct memo, place) + 2 &&
+                   offsetof(struct memo, place) % 4 == 0,
+               "a memo's place is logged with its flags");
 
 #define SCRATCH_MEMO 0 /* the memo on its way to or from the heap */
 
@@ -115,6 +121,21 @@ void hand_give(self_t *s, struct memo *m)
     else
         s->given = &b->hand[m->place];
     log_a32(s, &m->holder, 0);
+}
+
+void hand_move(self_t *s, struct memo *m)
+{
+    uint32_t place_and_flags, place;
+
+    /* If our own list is needed, then with its lock; the other hand is ours alone. */
+    if (!place_find(s, &place) && s->hand_locked == NULL) {
+        lock_take(s, &s->body->hand_lock);
+        s->hand_locked = &s->body->hand_lock;
+    }
+    memcpy(&place_and_flags, (const char *)m + offsetof(struct memo, place), sizeof place_and_flags);
+    log_note(s, &m->place, LOG_U32, place_and_flags);
+    hand_give(s, m);
+    hand_take(s, m);
 }
 
 bool hand_held(const node_t *n, offset_t at)

@@ -20,7 +20,7 @@ struct memo {
     offset_t next;           /* in a folder's queue; in the hand's list; in a cache when free */
     _Atomic uint32_t holder; /* party id; 0: in a folder, or under way to a waiter */
     uint16_t place;          /* in the holder's hand, or HAND_LISTED */
-    uint16_t flags;
+    uint16_t flags;          /* of the layer above */
     uint64_t size;
     uint64_t stamp;  /* in a folder: when it came there; in the hand's list: the previous one */
     offset_t origin; /* where it was taken from: the layer's above; 0 from nowhere */
@@ -47,6 +47,12 @@ void hand_take(self_t *s, struct memo *m);
 
 /* m leaves the hand it is in, as part of a mutation; its next is free for use. hand_done() after the commit. */
 void hand_give(self_t *s, struct memo *m);
+
+/*
+ * m, in the hand of a dead or closing party that the caller repairs, comes into the party's own hand, as part of a
+ * mutation, its only giving. hand_done() after the commit.
+ */
+void hand_move(self_t *s, struct memo *m);
 
 static inline void hand_done(self_t *s)
 {

@@ -1,0 +1,110 @@
+/*
+ * dead.c - what becomes of what a dead process of the node had (dead.h).
+ */
+#include "libmemo/wire/dead.h"
+
+#include <unistd.h>
+
+#include "libmemo/node/repair.h"
+#include "libmemo/wire/near.h"
+
+#define PAUSE_FOR_MEMORY 1000 /* microseconds */
+
+static const dead_t *dead_of(const self_t *s)
+{
+    return s->node->user_arg;
+}
+
+/* However full the space is: others will free some memory. */
+static int send(self_t *s, const dead_t *d, uint32_t server, const wire_message_t *message)
+{
+    int result = MEMO_EPEER;
+
+    if (d != NULL && d->send != NULL)
+        while ((result = d->send(s, server, message, d->arg)) == MEMO_EFULL)
+            usleep(PAUSE_FOR_MEMORY);
+    return result;
+}
+
+static void drop_memo(self_t *s, struct memo *m)
+{
+    node_count_one(&s->body->counts.dropped);
+    near_free(s, m);
+}
+
+void dead_memo_back(self_t *s, offset_t at, bool drop)
+{
+    const dead_t *d = dead_of(s);
+    wire_folder_t folder = {.index = 0};
+    wire_message_t message = {.type = WIRE_RETURN, .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER, .count = 1};
+    struct memo *m;
+
+    if (!near_take_back(s, node_at(s, at), &m, &folder.name))
+        return;
+    if (drop) {
+        drop_memo(s, m);
+        return;
+    }
+    message.folders = &folder;
+    message.memo = near_wire(m);
+    message.size = m->size;
+    message.redeliveries = m->redeliveries;
+    if (d != NULL)
+        message.from = message.client = d->self;
+    if (d == NULL || send(s, d, wire_server_of(&folder.name, d->servers), &message) != MEMO_OK)
+        near_free(s, m);
+}
+
+void dead_client_gone(self_t *s, uint32_t client)
+{
+    const dead_t *d = dead_of(s);
+    wire_message_t message = {.type = WIRE_GONE};
+    uint32_t peer = (uint32_t)s->root->clients[client].rank, i;
+
+    if (d == NULL || client == s->node->client)
+        return; /* who closes has said BYE */
+    message.from = message.client = d->self;
+    message.number[0] = peer;
+    for (i = 0; i < d->servers; i++)
+        if (i != peer)
+            send(s, d, i, &message);
+    if (d->died != NULL)
+        d->died(peer, d->arg);
+}
+
+void dead_cancel_requests(self_t *s, uint32_t index)
+{
+    near_shut(s, index);
+}
+
+void dead_retire(self_t *s, uint32_t index)
+{
+    (void)s; /* nothing is in a body's user part */
+    (void)index;
+}
+
+void dead_self_gone(self_t *s)
+{
+    (void)s;
+}
+
+void dead_give_back(self_t *s)
+{
+    node_t *n = s->node;
+    bool drop = s->root->clients[n->client].on_death_drop != 0;
+    struct memo *m;
+    self_t *of;
+
+    for (of = n->selves; of != NULL; of = of->next)
+        while ((m = hand_first(s, of->body, of->id)) != NULL)
+            dead_memo_back(s, node_offset(s, m), drop);
+}
+
+const node_user_t dead_node_user = {
+    .self_bytes = 16,
+    .self_gone = dead_self_gone,
+    .cancel_requests = dead_cancel_requests,
+    .memo_back = dead_memo_back,
+    .retire = dead_retire,
+    .client_gone = dead_client_gone,
+};
