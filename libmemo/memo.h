@@ -95,16 +95,17 @@ enum { MEMO_KIND_INVALID = 0, MEMO_KIND_BYTES = 1, MEMO_KIND_ELEMENT = 2 };
  *   shm-lock:NAME?size=1G       the same, one lock for all
  *   shm-bucket:?anonymous=1     private to this process, its threads and its forked children, which open it anew
  *                               with the same text
- *   mpi-latch:?servers=2        over MPI, in programs that mpiexec starts together; also mpi-single: (one server)
- * and mpi-chain: (another way for several servers to agree). libmemo-mpi.so is loaded: MEMO_ENOTSUP if it, or MPI,
- * is not there
+ *   mpi-latch:?servers=2        over MPI, in programs that mpiexec starts together; libmemo-mpi.so is loaded
+ *   mpi-single: mpi-chain:      the same with one server, and with another way for several to agree
  *
  * Options: size= (bytes, or with K, M, G; 1G if left out; taken when the space is created, and otherwise ignored),
- * on_death=return or drop, anonymous=1. Over MPI: size= (of each node's memory), on_death=, servers= (ranks that
- * serve, where memo-server is not among the programs; 1 if left out), nodes= (each node is taken for so many, to
- * try things), transport=send. There opening is collective, once, with one URI for all; on a server's rank
- * memo_open returns MEMO_SERVED once all clients have closed. An unknown scheme or option is MEMO_EINVAL. A process
- * may open a space several times; each handle is a client of its own.
+ * on_death=return or drop, anonymous=1. An unknown scheme or option is MEMO_EINVAL. A process may open a space
+ * several times; each handle is a client of its own.
+ *
+ * Over MPI: size= (of each node's memory), on_death=, servers= (ranks that serve, when no memo-server is among the
+ * programs; 1 if left out), nodes= (each node is taken for so many, to try things), transport=send. Opening is
+ * collective there, once, with one URI for all; on a server's rank memo_open returns MEMO_SERVED once all clients
+ * have closed. MEMO_ENOTSUP: libmemo-mpi.so or MPI is not there, or mpiexec did not start the program.
  *
  * Errors: MEMO_EINVAL, MEMO_ENOMEM, MEMO_EFULL (no room for another client), MEMO_EIO, MEMO_ECORRUPT,
  * MEMO_EVERSION, MEMO_ENOTSUP, MEMO_EBUSY (the name belongs to a space of another scheme). *space is NULL then.
@@ -241,7 +242,8 @@ MEMO_API int memo_get_copy_for(memo_space_t *space, const memo_folder_t *folder,
 MEMO_API int memo_alt(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m, size_t *which);
 
 /* MEMO_NONE only if each folder was empty at some instant of the call; the instants may differ. */
-MEMO_API int memo_alt_skip(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m, size_t *which);
+MEMO_API int memo_alt_skip(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m,
+                           size_t *which);
 
 /* memo_alt with a timeout. */
 MEMO_API int memo_alt_for(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m, size_t *which,
@@ -290,8 +292,8 @@ typedef struct memo_selection {
 
 /*
  * The general select. MEMO_OK: *m is held by the caller and came from folders[*which]; MEMO_NONE, MEMO_TIMEDOUT,
- * MEMO_QUIET: nothing was taken. Errors: MEMO_EINVAL; MEMO_EFULL (the space has no room to wait in, or for the
- * copy; a memo that is there is always taken); MEMO_ECLOSED; MEMO_ENOTSUP. `which` may be NULL.
+ * MEMO_QUIET: nothing was taken. Errors: MEMO_EINVAL; MEMO_EFULL (the space has no room to wait in, or for the copy;
+ * a memo that is there is always taken); MEMO_ECLOSED; MEMO_ENOTSUP. `which` may be NULL.
  */
 MEMO_API int memo_select(memo_space_t *space, const memo_select_t *select, memo_t **m, size_t *which);
 
@@ -363,8 +365,8 @@ MEMO_API int memo_stat(memo_space_t *space, memo_stat_t *stat, size_t size_of_st
  * instant; folders that come or go meanwhile may be missed or visited. The visit may call the library.
  */
 MEMO_API int memo_each(memo_space_t *space,
-                       int (*visit)(const memo_folder_t *folder, uint64_t memos, uint64_t bytes, uint64_t waiters,
-                                    void *arg),
+                       int (*visit)(const memo_folder_t *folder, uint64_t memos, uint64_t bytes,
+                                    uint64_t waiters, void *arg),
                        void *arg);
 
 /* A few words for a result, never NULL; static. */
