@@ -1,0 +1,464 @@
+/*
+ * engines_net.c - messages and memos of the simulation: queues, who has what, and what engines and stubs are given to
+ * work with.
+ *
+ * As the real transports do, it neither loses, doubles nor reorders messages between two peers. A memo is had by one
+ * engine, client or message at any instant; whoever uses one that is not his has failed.
+ */
+#include "t/lib/engines_sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const sim_wire_names[WIRE_TYPES] = {
+    [WIRE_NOTHING] = "NOTHING", [WIRE_PUT] = "PUT",           [WIRE_RETURN] = "RETURN",
+    [WIRE_DELAY] = "DELAY",     [WIRE_SELECT] = "SELECT",     [WIRE_JOIN] = "JOIN",
+    [WIRE_LATCH] = "LATCH",     [WIRE_LINK] = "LINK",         [WIRE_UNLINK] = "UNLINK",
+    [WIRE_ACCEPT] = "ACCEPT",   [WIRE_RELEASE] = "RELEASE",   [WIRE_GATHER] = "GATHER",
+    [WIRE_WATCH] = "WATCH",     [WIRE_CHAIN] = "CHAIN",       [WIRE_CANCEL] = "CANCEL",
+    [WIRE_LIMIT] = "LIMIT",     [WIRE_COUNT] = "COUNT",       [WIRE_STAT] = "STAT",
+    [WIRE_EACH] = "EACH",       [WIRE_LEAVE] = "LEAVE",       [WIRE_BYE] = "BYE",
+    [WIRE_GONE] = "GONE",       [WIRE_ANSWER] = "ANSWER",     [WIRE_HELD] = "HELD",
+    [WIRE_EMPTY] = "EMPTY",     [WIRE_HOLD] = "HOLD",         [WIRE_UNRESERVE] = "UNRESERVE",
+    [WIRE_FIRE] = "FIRE",       [WIRE_FIRED] = "FIRED",       [WIRE_NEXT] = "NEXT",
+    [WIRE_UNLOCK] = "UNLOCK",   [WIRE_IDLE] = "IDLE",         [WIRE_WITHDRAW] = "WITHDRAW",
+    [WIRE_WITHDRAWN] = "WITHDRAWN", [WIRE_QUIET] = "QUIET",   [WIRE_PROBE] = "PROBE",
+    [WIRE_PROBED] = "PROBED",   [WIRE_FREEZE] = "FREEZE",     [WIRE_FROZEN] = "FROZEN",
+    [WIRE_COMMIT] = "COMMIT",   [WIRE_COMMITTED] = "COMMITTED", [WIRE_THAW] = "THAW",
+    [WIRE_AGAIN] = "AGAIN",
+};
+
+/* ---- memos ----------------------------------------------------------------------------------------------- */
+
+static const char *const owner_names[] = {"nobody", "server", "client", "a message"};
+
+static uint64_t content_of(uint64_t number)
+{
+    uint64_t x = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    return x ^ (x >> 29);
+}
+
+wire_memo_t *sim_memo(sim_t *s, sim_owner_t owner, uint32_t whose, uint64_t size)
+{
+    if (s->n_memos == SIM_MEMOS) {
+        sim_fail(s, "more than %d memos in a schedule", SIM_MEMOS);
+    }
+    wire_memo_t *memo = &s->memos[s->n_memos];
+    memset(memo, 0, sizeof *memo);
+    memo->number = s->n_memos++;
+    memo->owner = (uint8_t)owner;
+    memo->whose = (uint8_t)whose;
+    memo->size = size;
+    memo->content = content_of(memo->number);
+    memo->stay = -1;
+    if (owner == SIM_IN_ENGINE) {
+        s->server[whose].owned++;
+    }
+    return memo;
+}
+
+static void check_memo(sim_t *s, const wire_memo_t *memo, sim_owner_t from, uint32_t whose, const char *what)
+{
+    if (memo < s->memos || memo >= s->memos + s->n_memos || memo->content != content_of(memo->number)) {
+        sim_fail(s, "%s %u: %s of what is no memo", owner_names[from], whose, what);
+    }
+    if (memo->owner != from || (from != SIM_IN_MESSAGE && memo->whose != whose)) {
+        sim_fail(s, "%s %u: %s of memo %u, which %s %u has", owner_names[from], whose, what, memo->number,
+                 owner_names[memo->owner], memo->whose);
+    }
+}
+
+void sim_pass(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose, sim_owner_t to, uint32_t new_whose,
+              const char *what)
+{
+    check_memo(s, memo, from, whose, what);
+    s->counting -= memo->counts;
+    memo->counts = false;
+    if (from == SIM_IN_ENGINE) {
+        s->server[whose].owned--;
+    }
+    if (to == SIM_IN_ENGINE) {
+        s->server[new_whose].owned++;
+    }
+    memo->owner = (uint8_t)to;
+    memo->whose = (uint8_t)new_whose;
+}
+
+void sim_free_memo(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose)
+{
+    sim_pass(s, memo, from, whose, SIM_NOBODY, 0, "free");
+    free(memo->bytes);
+    memo->bytes = NULL;
+}
+
+static wire_memo_t *copy_memo(void *arg, wire_memo_t *memo)
+{
+    sim_server_t *server = arg;
+    sim_t *s = server->sim;
+    check_memo(s, memo, SIM_IN_ENGINE, server->number, "copy");
+    if (s->no_memory && !s->closing && sim_below(&s->random, 8) == 0) {
+        return NULL;
+    }
+    wire_memo_t *copy = sim_memo(s, SIM_IN_ENGINE, server->number, memo->size);
+    copy->copy = true;
+    copy->name = memo->name;
+    copy->folder = memo->folder;
+    return copy;
+}
+
+static wire_memo_t *make_memo(void *arg, const void *bytes, size_t size)
+{
+    sim_server_t *server = arg;
+    sim_t *s = server->sim;
+    if (s->no_memory && !s->closing && sim_below(&s->random, 8) == 0) {
+        return NULL;
+    }
+    wire_memo_t *memo = sim_memo(s, SIM_IN_ENGINE, server->number, size);
+    memo->made = true;
+    memo->bytes = malloc(size + 1);
+    if (memo->bytes == NULL) {
+        sim_fail(s, "no memory");
+    }
+    memcpy(memo->bytes, bytes, size);
+    return memo;
+}
+
+/* Engines may free what they made. All else has somebody who waits for it, or a folder. */
+static void free_memo(void *arg, wire_memo_t *memo)
+{
+    sim_server_t *server = arg;
+    sim_t *s = server->sim;
+    sim_free_memo(s, memo, SIM_IN_ENGINE, server->number);
+    if (!memo->copy && !memo->made && !memo->orphan) {
+        sim_fail(s, "server %u frees memo %u", server->number, memo->number);
+    }
+}
+
+/* ---- queues ---------------------------------------------------------------------------------------------- */
+
+static void mark(sim_t *s, uint32_t queue, bool busy)
+{
+    uint64_t *word = queue < 64 ? &s->busy_low : &s->busy_high;
+    uint64_t bit = UINT64_C(1) << queue % 64;
+    *word = busy ? *word | bit : *word & ~bit;
+}
+
+static sim_message_t *new_message(sim_t *s)
+{
+    if (s->free_messages == NULL) {
+        enum { LOT = 128 };
+        sim_message_t *lot = s->n_messages_made < 64 ? calloc(LOT, sizeof *lot) : NULL;
+        if (lot == NULL) {
+            sim_fail(s, "thousands of messages under way");
+        }
+        s->messages_made[s->n_messages_made++] = lot;
+        for (int i = 0; i < LOT; i++) {
+            sim_recycle(s, &lot[i]);
+        }
+    }
+    sim_message_t *message = s->free_messages;
+    s->free_messages = message->next;
+    return message;
+}
+
+void sim_recycle(sim_t *s, sim_message_t *message)
+{
+    message->next = s->free_messages;
+    s->free_messages = message;
+}
+
+static void tell_peer(const sim_t *s, uint32_t peer, char text[8])
+{
+    snprintf(text, 8, "%c%u", peer < s->servers ? 'S' : 'C', peer < s->servers ? peer : peer - s->servers);
+}
+
+static void trace_message(const sim_t *s, const char *what, uint32_t from, uint32_t to, const wire_message_t *m)
+{
+    char a[8], b[8], c[8], text[400];
+    tell_peer(s, from, a);
+    tell_peer(s, to, b);
+    tell_peer(s, m->client, c);
+    int at = snprintf(text, sizeof text, "%s %s->%s %s", what, a, b, sim_wire_names[m->type]);
+    at += snprintf(text + at, sizeof text - (size_t)at, " %s/%" PRIu64 " flags %u how %d result %d index %u", c,
+                   m->request, m->flags, (int)m->how, m->result, m->index);
+    for (uint32_t i = 0; i < m->count; i++) {
+        at += snprintf(text + at, sizeof text - (size_t)at, " %.*s@%u", (int)m->folders[i].name.length,
+                       (const char *)m->folders[i].name.bytes, m->folders[i].index);
+    }
+    if (m->number[0] != 0 || m->number[1] != 0 || m->number[2] != 0) {
+        at += snprintf(text + at, sizeof text - (size_t)at, " (%" PRIu64 " %" PRIu64 " %" PRIu64 ")", m->number[0],
+                       m->number[1], m->number[2]);
+    }
+    if (m->memo != NULL) {
+        at += snprintf(text + at, sizeof text - (size_t)at, " memo %u%s", m->memo->number,
+                       m->memo->copy ? " (copy)" : "");
+    }
+    sim_trace(s, "%s", text);
+}
+
+void sim_post(sim_t *s, uint32_t from, uint32_t to, const wire_message_t *message)
+{
+    if (to >= s->servers + s->clients || message->count > SIM_MESSAGE_FOLDERS ||
+        message->type <= WIRE_NOTHING || message->type >= WIRE_TYPES) {
+        sim_fail(s, "a message to %u, of type %d, with %u folders", to, (int)message->type, message->count);
+    }
+    uint32_t queue = from * SIM_PEERS + to;
+    sim_message_t *copy = new_message(s);
+    copy->m = *message;
+    copy->next = NULL;
+    memcpy(copy->folders, message->folders, message->count * sizeof copy->folders[0]);
+    copy->m.folders = copy->folders;
+    sim_queue_t *q = &s->queues[queue];
+    if (q->last != NULL) {
+        q->last->next = copy;
+    } else {
+        q->first = copy;
+    }
+    q->last = copy;
+    q->length++;
+    s->waiting++;
+    s->messages++;
+    s->newest = queue;
+    mark(s, queue, true);
+    if (s->plan.trace) {
+        trace_message(s, "      sends", from, to, &copy->m);
+    }
+}
+
+sim_message_t *sim_pop(sim_t *s, uint32_t queue)
+{
+    sim_queue_t *q = &s->queues[queue];
+    sim_message_t *message = q->first;
+    q->first = message->next;
+    q->length--;
+    s->waiting--;
+    if (q->first == NULL) {
+        q->last = NULL;
+        mark(s, queue, false);
+    }
+    return message;
+}
+
+static bool is_busy(const sim_t *s, uint32_t queue)
+{
+    return s->queues[queue].length > 0;
+}
+
+static bool is_starved(const sim_t *s, uint32_t queue)
+{
+    for (uint32_t i = 0; i < s->n_starved; i++) {
+        if (s->starved[i] == queue) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The nth bit that is set. */
+static uint32_t nth_bit(uint64_t word, uint32_t n)
+{
+    for (; n > 0; n--) {
+        word &= word - 1;
+    }
+    return (uint32_t)__builtin_ctzll(word);
+}
+
+static uint32_t any_queue(sim_t *s)
+{
+    uint32_t low = (uint32_t)__builtin_popcountll(s->busy_low), high = (uint32_t)__builtin_popcountll(s->busy_high);
+    uint32_t n = sim_below(&s->random, low + high);
+    return n < low ? nth_bit(s->busy_low, n) : 64 + nth_bit(s->busy_high, n - low);
+}
+
+uint32_t sim_choose_queue(sim_t *s)
+{
+    uint32_t queue;
+    switch (s->bias) {
+    case SIM_NEWEST:
+        if (is_busy(s, s->newest) && sim_below(&s->random, 8) != 0) {
+            return s->newest;
+        }
+        break;
+    case SIM_BURSTS:
+        if (!is_busy(s, s->burst)) {
+            s->burst = any_queue(s);
+        }
+        return s->burst;
+    case SIM_STARVE:
+        for (int attempt = 0; attempt < 40; attempt++) {
+            queue = any_queue(s);
+            if (!is_starved(s, queue)) {
+                return queue;
+            }
+        }
+        break;
+    default:
+        break;
+    }
+    return any_queue(s);
+}
+
+/* ---- delivering ------------------------------------------------------------------------------------------ */
+
+static void deliver_to_server(sim_t *s, uint32_t to, wire_message_t *m)
+{
+    if (m->memo != NULL) {
+        sim_pass(s, m->memo, SIM_IN_MESSAGE, 0, SIM_IN_ENGINE, to, "delivery");
+    }
+    sim_saw_receive(s, to, m);
+    engine_receive(s->server[to].engine, m);
+}
+
+static void deliver_to_client(sim_t *s, uint32_t from, sim_client_t *c, wire_message_t *m)
+{
+    if ((c->answers_bye >> from & 1) != 0) {
+        sim_fail(s, "server %u sends %s to client %u after the answer to its BYE", from, sim_wire_names[m->type],
+                 c->number);
+    }
+    if (m->memo != NULL) {
+        sim_pass(s, m->memo, SIM_IN_MESSAGE, 0, SIM_IN_CLIENT, c->number, "delivery");
+    }
+    if (m->type == WIRE_ANSWER && c->life == SIM_SAYS_BYE) {
+        const sim_op_t *op = sim_find(s, c->number, m->request);
+        if (op != NULL && op->kind == SIM_BYE) {
+            c->answers_bye |= UINT64_C(1) << from;
+        }
+    }
+    stub_receive(c->stub, m);
+    sim_after(s, c);
+}
+
+void sim_deliver(sim_t *s, uint32_t queue)
+{
+    uint32_t from = queue / SIM_PEERS, to = queue % SIM_PEERS;
+    sim_message_t *message = sim_pop(s, queue);
+    s->clock++;
+    if (s->plan.trace) {
+        trace_message(s, "delivered", from, to, &message->m);
+    }
+    if (to < s->servers) {
+        deliver_to_server(s, to, &message->m);
+    } else {
+        deliver_to_client(s, from, &s->client[to - s->servers], &message->m);
+    }
+    sim_recycle(s, message);
+}
+
+void sim_undeliverable(sim_t *s, uint32_t finder, wire_memo_t *memo)
+{
+    check_memo(s, memo, SIM_IN_MESSAGE, 0, "return");
+    if (memo->copy || memo->made || !memo->taken) {
+        sim_free_memo(s, memo, SIM_IN_MESSAGE, 0);
+        return;
+    }
+    wire_folder_t folder = {.name = s->names[memo->folder]};
+    wire_message_t m = {.type = WIRE_RETURN,
+                        .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER,
+                        .from = finder,
+                        .client = finder,
+                        .count = 1,
+                        .folders = &folder,
+                        .memo = memo,
+                        .size = memo->size,
+                        .redeliveries = memo->redeliveries};
+    if (!memo->counts) {
+        memo->counts = true;
+        s->counting++;
+    }
+    sim_post(s, finder, s->server_of[memo->folder], &m);
+}
+
+/* ---- what engines and stubs are given --------------------------------------------------------------------- */
+
+static void engine_sends(void *arg, uint32_t to, const wire_message_t *message)
+{
+    sim_server_t *server = arg;
+    sim_t *s = server->sim;
+    if (message->from != server->number) {
+        sim_fail(s, "server %u sends in the name of %u", server->number, message->from);
+    }
+    if (message->memo != NULL) {
+        sim_pass(s, message->memo, SIM_IN_ENGINE, server->number, SIM_IN_MESSAGE, 0, "sending");
+        if (message->size != message->memo->size) {
+            sim_fail(s, "server %u sends memo %u of %" PRIu64 " bytes as one of %" PRIu64, server->number,
+                     message->memo->number, message->memo->size, message->size);
+        }
+    }
+    sim_saw_send(s, server->number, to, message);
+    if (to >= s->servers && to < s->servers + s->clients) {
+        const sim_client_t *c = &s->client[to - s->servers];
+        if (c->life == SIM_IS_DEAD) {
+            sim_trace(s, "      server %u sends %s to client %u, which is dead", server->number,
+                      sim_wire_names[message->type], c->number);
+            if (message->memo != NULL) {
+                sim_undeliverable(s, server->number, message->memo);
+            }
+            return;
+        }
+    }
+    sim_post(s, server->number, to, message);
+}
+
+void sim_io(sim_t *s, uint32_t server, engine_io_t *io)
+{
+    *io = (engine_io_t){
+        .send = engine_sends, .copy = copy_memo, .make = make_memo, .free = free_memo, .arg = &s->server[server]};
+}
+
+static int stub_sends(void *arg, uint32_t to, const wire_message_t *message)
+{
+    sim_client_t *c = arg;
+    sim_t *s = c->sim;
+    wire_message_t m = *message;
+    if (to >= s->servers) {
+        sim_fail(s, "client %u sends to %u, which is no server", c->number, to);
+    }
+    m.from = s->servers + c->number;
+    if (m.client == 0) {
+        m.client = m.from;
+    }
+    if (m.memo != NULL) {
+        sim_pass(s, m.memo, SIM_IN_CLIENT, c->number, SIM_IN_MESSAGE, 0, "sending");
+        m.size = m.memo->size;
+        m.redeliveries = m.type == WIRE_RETURN ? m.memo->redeliveries : 0;
+        const sim_op_t *op = sim_find(s, c->number, m.request);
+        bool alone = op != NULL && !op->asynchronous && !c->threads[op->thread % SIM_THREADS].participates &&
+                     op->kind != SIM_BACK && op->kind != SIM_RETURN;
+        m.memo->counts = !alone;
+        s->counting += !alone;
+    }
+    sim_post(s, m.from, to, &m);
+    return MEMO_OK;
+}
+
+static void stub_gives_back(void *arg, const memo_folder_t *folder, wire_memo_t *memo)
+{
+    sim_client_t *c = arg;
+    check_memo(c->sim, memo, SIM_IN_CLIENT, c->number, "gift");
+    if (c->n_backs == SIM_HELD) {
+        sim_fail(c->sim, "client %u gives back %d memos at once", c->number, SIM_HELD);
+    }
+    uint32_t known = 0;
+    while (known < c->sim->folders && memcmp(folder, &c->sim->names[known], sizeof *folder) != 0) {
+        known++;
+    }
+    if (known != memo->folder) {
+        sim_fail(c->sim, "client %u gives back memo %u to folder %u, and it was in %u", c->number, memo->number,
+                 known, memo->folder);
+    }
+    c->backs[c->n_backs].folder = &c->sim->names[known];
+    c->backs[c->n_backs++].memo = memo;
+}
+
+static void stub_is_done(void *arg, stub_call_t *call)
+{
+    sim_client_t *c = arg;
+    sim_done(c->sim, call->user);
+}
+
+void sim_stub_io(sim_client_t *c, stub_io_t *io)
+{
+    *io = (stub_io_t){.send = stub_sends, .back = stub_gives_back, .done = stub_is_done, .arg = c};
+}
