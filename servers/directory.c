@@ -157,6 +157,7 @@ entry_t *entry_first_free(const folder_t *f)
 void entry_latch(directory_t *d, entry_t *entry, request_t *request, uint32_t index)
 {
     entry->latch = request;
+    entry->next_held = NULL; /* a join that let it go may have left its own there */
     entry->index = index;
     entry->folder->latched++;
     d->latched++;
