@@ -295,6 +295,8 @@ static void idle(engine_t *e, const wire_message_t *m)
     r->asked = m->number[1];
     r->received = m->number[2];
     e->wave.again = true;
+    if (e->wave.state == WAVE_FREEZING) /* the sums were of another report */
+        e->wave.spoiled = true;
     begin_wave(e);
 }
 

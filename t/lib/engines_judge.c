@@ -78,7 +78,7 @@ static void took_effect(sim_t *s, uint32_t server, const sim_op_t *op)
         s->stays[s->n_stays++] = (sim_stay_t){memo->folder, memo->number, s->clock, UINT64_MAX};
         s->present[memo->folder]++;
     }
-    if (op->kind != SIM_RETURN && op->kind != SIM_BACK) {
+    if (op->kind == SIM_PUT || op->kind == SIM_PUT_WAIT || op->kind == SIM_PUT_START) {
         check_limit(s, memo->folder);
     }
 }
