@@ -45,8 +45,10 @@ static void count_it(sim_t *s, wire_memo_t *memo)
 static void check_limit(sim_t *s, uint32_t folder)
 {
     uint64_t memos = 0, bytes = 0;
-    if (s->memo_limit[folder] == 0 && s->byte_limit[folder] == 0) {
-        return;
+    for (uint32_t i = 0; i < s->n_memos; i++) {
+        if (s->memos[i].trigger == folder && s->memos[i].fires) {
+            return; /* puts that fire others are acknowledged later than they take effect */
+        }
     }
     for (uint32_t i = 0; i < s->n_memos; i++) {
         const wire_memo_t *memo = &s->memos[i];
@@ -66,8 +68,8 @@ static void check_limit(sim_t *s, uint32_t folder)
 static void took_effect(sim_t *s, uint32_t server, const sim_op_t *op)
 {
     wire_memo_t *memo = op->memo;
-    if (memo->taken) {
-        return;
+    if (memo->lives != op->lives) {
+        return; /* it is taken, and may be back: puts that fire others are acknowledged late */
     }
     if (op->kind == SIM_DELAY) {
         memo->delayed = true;
@@ -100,6 +102,7 @@ static void is_taken(sim_t *s, uint32_t server, sim_op_t *op, wire_memo_t *memo,
     s->present[memo->folder] -= memo->stay >= 0 || memo->returned;
     memo->stay = -1;
     memo->taken = true;
+    memo->lives++;
     memo->delayed = memo->returned = memo->orphan = false;
 }
 
@@ -141,6 +144,7 @@ static void saw_answer(sim_t *s, uint32_t server, const wire_message_t *m)
 void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *m)
 {
     sim_op_t *op;
+    s->clock++; /* one message may do many things, one after the other */
     switch (m->type) {
     case WIRE_ANSWER:
         if (to != m->client) {
@@ -169,6 +173,9 @@ void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *
 void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
 {
     sim_op_t *op;
+    if ((m->flags & WIRE_UNTIL_QUIET) != 0 && m->from >= s->servers && (op = op_of(s, m)) != NULL) {
+        s->client[op->client].threads[op->thread].known = true;
+    }
     switch (m->type) {
     case WIRE_RETURN:
         m->memo->taken = false;
@@ -201,20 +208,22 @@ static bool folders_empty(const sim_t *s, const sim_op_t *op)
     return true;
 }
 
-/* Whether all participants wait, for what is not there. */
+/* Whether all participants wait, for what is not there. Who takes part for the first time, and no server has heard of
+ * it, has come later. */
 static bool client_waits(const sim_client_t *c)
 {
-    uint32_t waiting = 0;
+    uint32_t waiting = 0, participants = 0;
     for (uint32_t t = 0; t < SIM_THREADS; t++) {
         const sim_op_t *op = c->threads[t].waits;
-        if (op != NULL && op->quiet) {
+        participants += c->threads[t].known;
+        if (op != NULL && op->quiet && c->threads[t].known) {
             waiting++;
-            if (op->cancelled || !folders_empty(c->sim, op)) {
+            if (!folders_empty(c->sim, op)) {
                 return false;
             }
         }
     }
-    return c->started == 0 && waiting == sim_participants(c);
+    return waiting > 0 && waiting == participants;
 }
 
 static bool is_quiet(const sim_t *s)

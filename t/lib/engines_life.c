@@ -83,7 +83,7 @@ static void return_held(sim_t *s, sim_client_t *c)
 
 static void close_on(sim_t *s, sim_client_t *c)
 {
-    if (c->life == SIM_CLOSING && (c->leaves_early || calls_pending(s, c) == 0)) {
+    if (c->life == SIM_CLOSING && calls_pending(s, c) == 0) {
         c->life = SIM_LEAVES;
         ask_all(s, c, SIM_LEAVING);
     } else if (c->life == SIM_LEAVES && calls_pending(s, c) == 0) {
@@ -103,8 +103,7 @@ static void close_on(sim_t *s, sim_client_t *c)
 void sim_leave(sim_t *s, sim_client_t *c)
 {
     s->clock++;
-    c->leaves_early = sim_below(&s->random_op, 3) == 0;
-    sim_trace(s, "client %u closes%s", c->number, c->leaves_early ? ", and leaves at once" : "");
+    sim_trace(s, "client %u closes", c->number);
     c->life = SIM_CLOSING;
     for (uint32_t i = 0; i < s->n_ops; i++) {
         sim_op_t *op = &s->ops[i];
@@ -212,7 +211,7 @@ void sim_die(sim_t *s, sim_client_t *c)
     sim_find_dead(s);
 }
 
-static void tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to)
+void sim_tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to)
 {
     wire_message_t m = {.type = WIRE_GONE, .from = from, .client = from, .number = {s->servers + c->number}};
     sim_post(s, from, to, &m);
@@ -229,10 +228,7 @@ void sim_find_dead(sim_t *s)
             uint32_t queue = (s->servers + i) * SIM_PEERS + server;
             if ((c->told_gone >> server & 1) == 0 && s->queues[queue].length == 0) {
                 c->told_gone |= UINT64_C(1) << server;
-                tell_gone(s, c, c->finder, server);
-                if (sim_below(&s->random, 3) == 0) { /* and somebody else finds it, too */
-                    tell_gone(s, c, (c->finder + 1) % s->servers, server);
-                }
+                sim_tell_gone(s, c, c->finder, server);
             }
         }
     }

@@ -208,7 +208,9 @@ void sim_post(sim_t *s, uint32_t from, uint32_t to, const wire_message_t *messag
     sim_message_t *copy = new_message(s);
     copy->m = *message;
     copy->next = NULL;
-    memcpy(copy->folders, message->folders, message->count * sizeof copy->folders[0]);
+    if (message->count > 0) {
+        memcpy(copy->folders, message->folders, message->count * sizeof copy->folders[0]);
+    }
     copy->m.folders = copy->folders;
     sim_queue_t *q = &s->queues[queue];
     if (q->last != NULL) {
@@ -302,13 +304,50 @@ uint32_t sim_choose_queue(sim_t *s)
 
 /* ---- delivering ------------------------------------------------------------------------------------------ */
 
-static void deliver_to_server(sim_t *s, uint32_t to, wire_message_t *m)
+static void receive(sim_t *s, uint32_t to, wire_message_t *m)
 {
     if (m->memo != NULL) {
         sim_pass(s, m->memo, SIM_IN_MESSAGE, 0, SIM_IN_ENGINE, to, "delivery");
     }
     sim_saw_receive(s, to, m);
     engine_receive(s->server[to].engine, m);
+}
+
+static void make_return(sim_t *s, uint32_t finder, wire_memo_t *memo, wire_folder_t *folder, wire_message_t *m)
+{
+    *folder = (wire_folder_t){.name = s->names[memo->folder]};
+    *m = (wire_message_t){.type = WIRE_RETURN,
+                          .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER,
+                          .from = finder,
+                          .client = finder,
+                          .count = 1,
+                          .folders = folder,
+                          .memo = memo,
+                          .size = memo->size,
+                          .redeliveries = memo->redeliveries};
+}
+
+/* What it sent to the dead comes back before it hears anything else: above all, of the death. */
+static void take_refused(sim_t *s, uint32_t to)
+{
+    wire_folder_t folder;
+    wire_message_t m;
+    sim_server_t *server = &s->server[to];
+    while (server->n_refused > 0) {
+        wire_memo_t *memo = server->refused[--server->n_refused];
+        sim_trace(s, "      memo %u comes back to server %u", memo->number, to);
+        make_return(s, to, memo, &folder, &m);
+        receive(s, to, &m);
+    }
+}
+
+static void deliver_to_server(sim_t *s, uint32_t to, wire_message_t *m)
+{
+    receive(s, to, m);
+    take_refused(s, to);
+    if (m->type == WIRE_GONE && sim_below(&s->random, 3) == 0) { /* somebody else has found it, too */
+        sim_tell_gone(s, &s->client[m->number[0] - s->servers], (m->from + 1) % s->servers, to);
+    }
 }
 
 static void deliver_to_client(sim_t *s, uint32_t from, sim_client_t *c, wire_message_t *m)
@@ -353,16 +392,9 @@ void sim_undeliverable(sim_t *s, uint32_t finder, wire_memo_t *memo)
         sim_free_memo(s, memo, SIM_IN_MESSAGE, 0);
         return;
     }
-    wire_folder_t folder = {.name = s->names[memo->folder]};
-    wire_message_t m = {.type = WIRE_RETURN,
-                        .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER,
-                        .from = finder,
-                        .client = finder,
-                        .count = 1,
-                        .folders = &folder,
-                        .memo = memo,
-                        .size = memo->size,
-                        .redeliveries = memo->redeliveries};
+    wire_folder_t folder;
+    wire_message_t m;
+    make_return(s, finder, memo, &folder, &m);
     if (!memo->counts) {
         memo->counts = true;
         s->counting++;
@@ -392,8 +424,13 @@ static void engine_sends(void *arg, uint32_t to, const wire_message_t *message)
         if (c->life == SIM_IS_DEAD) {
             sim_trace(s, "      server %u sends %s to client %u, which is dead", server->number,
                       sim_wire_names[message->type], c->number);
-            if (message->memo != NULL) {
-                sim_undeliverable(s, server->number, message->memo);
+            wire_memo_t *memo = message->memo;
+            if (memo != NULL && (memo->copy || memo->made || !memo->taken)) {
+                sim_free_memo(s, memo, SIM_IN_MESSAGE, 0);
+            } else if (memo != NULL && server->n_refused < SIM_HELD) {
+                server->refused[server->n_refused++] = memo;
+            } else if (memo != NULL) {
+                sim_fail(s, "a server sends %d memos to the dead at once", SIM_HELD);
             }
             return;
         }
@@ -424,10 +461,10 @@ static int stub_sends(void *arg, uint32_t to, const wire_message_t *message)
         m.size = m.memo->size;
         m.redeliveries = m.type == WIRE_RETURN ? m.memo->redeliveries : 0;
         const sim_op_t *op = sim_find(s, c->number, m.request);
-        bool alone = op != NULL && !op->asynchronous && !c->threads[op->thread % SIM_THREADS].participates &&
-                     op->kind != SIM_BACK && op->kind != SIM_RETURN;
-        m.memo->counts = !alone;
-        s->counting += !alone;
+        /* What a thread puts that takes no part in quiet may come at any time. */
+        bool outside = op != NULL && op->thread < SIM_THREADS && !c->threads[op->thread].participates;
+        m.memo->counts = !outside;
+        s->counting += !outside;
     }
     sim_post(s, m.from, to, &m);
     return MEMO_OK;

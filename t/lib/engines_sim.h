@@ -65,6 +65,7 @@ struct wire_memo {
     uint8_t owner, whose; /* sim_owner_t, and which engine or client */
     bool copy;            /* another's bytes */
     bool made;            /* by an engine: figures, records */
+    bool fires;           /* put by a delayed put */
     bool delayed;         /* put by a delayed put, and not taken yet */
     bool returned;        /* given back without an answer: nobody knows since when it is there again */
     bool taken;           /* since it was last put or given back */
@@ -74,6 +75,7 @@ struct wire_memo {
     uint64_t name, content, size;
     uint32_t folder, trigger;
     uint32_t redeliveries;
+    uint32_t lives; /* how often it was taken */
     int stay; /* the open one, or -1 */
     char *bytes;
 };
@@ -97,6 +99,7 @@ typedef struct sim_op {
     memo_folder_t names[SIM_SET];
     memo_select_t select;
     wire_memo_t *memo; /* what it puts */
+    uint32_t lives;    /* of that memo, before */
     history_record_t *record; /* of the take that a SIM_RETURN undoes */
     wire_memo_t *memos[SIM_SET];
     uint64_t memo_limit, byte_limit;
@@ -124,6 +127,7 @@ typedef struct sim_thread {
     uint32_t asynchronous;
     uint32_t tape;
     bool participates; /* in quiet */
+    bool known;        /* and some server has heard of it */
 } sim_thread_t;
 
 typedef struct sim_held {
@@ -151,7 +155,6 @@ typedef struct sim_client {
     uint32_t n_backs;
     uint32_t asks;        /* LEAVE and BYE not answered yet */
     uint64_t answers_bye; /* servers that have answered BYE */
-    bool leaves_early;    /* LEAVE follows the cancels at once */
     bool in_after;
     uint32_t finder;      /* of its death, a server */
     uint64_t told_gone;   /* servers that have been told of its death */
@@ -162,6 +165,8 @@ typedef struct sim_server {
     uint32_t number;
     engine_t *engine;
     uint32_t owned; /* memos that it has */
+    wire_memo_t *refused[SIM_HELD]; /* what it sent to the dead comes back before it hears anything else */
+    uint32_t n_refused;
 } sim_server_t;
 
 typedef enum sim_protocol { SIM_SINGLE, SIM_LATCH, SIM_CHAIN } sim_protocol_t;
@@ -297,6 +302,7 @@ void sim_leave(sim_t *s, sim_client_t *c);
 void sim_die(sim_t *s, sim_client_t *c);
 /* Those that find it now are told of a death. */
 void sim_find_dead(sim_t *s);
+void sim_tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to);
 uint32_t sim_participants(const sim_client_t *c);
 
 /* ---- engines_judge.c ---- */

@@ -125,6 +125,7 @@ void sim_call(sim_t *s, sim_op_t *op)
     op->begin = ++s->clock;
     op->asked = s->messages;
     op->begun = true;
+    op->lives = op->memo != NULL ? op->memo->lives : 0;
     if (op->thread < SIM_THREADS) {
         sim_thread_t *t = &c->threads[op->thread];
         t->participates = t->participates || op->quiet;
@@ -300,6 +301,7 @@ static void begin_drawn(sim_t *s, sim_kind_t kind, uint32_t client, uint32_t thr
         draw_folders(s, op, 2);
         op->memo = new_memo(s, op, op->folders[1]);
         op->memo->trigger = op->folders[0];
+        op->memo->fires = true;
         break;
     case SIM_LIMIT:
         draw_limit(s, op);
