@@ -315,6 +315,9 @@ static void judge_put(sim_t *s, const sim_op_t *op)
     uint32_t folder = op->folders[0];
     for (uint32_t i = 0; i < s->n_memos; i++) {
         const wire_memo_t *memo = &s->memos[i];
+        if (memo->folder == folder && memo->orphan && memo->owner == SIM_IN_ENGINE) {
+            return; /* it has come in, or waits before this one: nobody knows */
+        }
         if (memo->folder == folder && (memo->stay >= 0 || memo->returned || memo->delayed)) {
             memos++;
             bytes += memo->size;
