@@ -9,8 +9,10 @@
  * from its side: asked, and given. When all clients that are present have reported, server 0 probes all servers. It
  * is quiet if
  *
- *   - every sum of the servers equals that of the reports: no request and no answer was in flight. As neither can
- *     exceed the other side's, equal sums mean equal terms; so no client was given anything after its report;
+ *   - what the servers counted, added up, equals what the reports say, for each client: no request and no answer
+ *     was in flight, and no client has asked for or was given anything after its report. Each client's counts have a
+ *     weight of their own in the sums: one client's request in flight must not be made up for by another's that
+ *     was sent after his report;
  *   - no server has a latch, a locked folder, a deferred message or an unfinished cause: nothing that could yet
  * become free;
  *   - all agree on who has left or died;
@@ -54,6 +56,14 @@ static uint64_t digest_of(const engine_t *e)
     return digest;
 }
 
+static uint64_t weight_of(uint32_t client)
+{
+    uint64_t x = (client + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    return (x ^ (x >> 27)) | 1;
+}
+
 static view_t view_of(const engine_t *e)
 {
     view_t v = {.digest = digest_of(e),
@@ -63,8 +73,8 @@ static view_t view_of(const engine_t *e)
 
     for (i = 0; i < e->clients; i++)
         if (!e->client[i].left && !e->client[i].gone) {
-            v.asked += e->client[i].asked;
-            v.given += e->client[i].given;
+            v.asked += e->client[i].asked * weight_of(i);
+            v.given += e->client[i].given * weight_of(i);
         }
     return v;
 }
@@ -208,8 +218,8 @@ static bool sums_agree(const engine_t *e)
 
     for (i = 0; i < e->clients; i++)
         if (!e->client[i].left && !e->client[i].gone) {
-            asked += e->reports[i].asked;
-            received += e->reports[i].received;
+            asked += e->reports[i].asked * weight_of(i);
+            received += e->reports[i].received * weight_of(i);
         }
     return asked == e->wave.asked && received == e->wave.given;
 }
