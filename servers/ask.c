@@ -125,7 +125,7 @@ static void end_requests(engine_t *e, uint32_t client, bool dead)
         r->memo = NULL;
         if (memo != NULL)
             engine_answer_memo(e, client, r->key.id, MEMO_ECANCELED, memo, r->size);
-        request_end(e, r);
+        request_over(e, r);
     }
 }
 

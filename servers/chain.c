@@ -64,7 +64,7 @@ static void unlock_earlier(engine_t *e, uint32_t client, uint64_t request, const
 static void end_chain(engine_t *e, request_t *r)
 {
     unlock_earlier(e, client_of(r), r->key.id, r->all, r->all_count, 0);
-    request_end(e, r);
+    request_over(e, r);
 }
 
 static void answer(engine_t *e, uint32_t client, uint64_t request, int result, uint32_t index)
@@ -99,7 +99,7 @@ static void pass_on(engine_t *e, request_t *r)
     } else if (joins(r)) {
         unlock_earlier(e, client_of(r), r->key.id, r->all, r->all_count, WIRE_TAKE_ALL);
         take_here(e, r);
-        request_end(e, r);
+        request_over(e, r);
     } else {
         answer(e, client_of(r), r->key.id, MEMO_NONE, 0);
         end_chain(e, r);
@@ -236,7 +236,7 @@ static request_t *begin(engine_t *e, const wire_message_t *m)
         r->all_count = m->count;
     }
     if (r->all == NULL || !lock_folders(e, r)) {
-        request_end(e, r);
+        request_over(e, r);
         return NULL;
     }
     return r;
@@ -265,5 +265,5 @@ void on_unlock(engine_t *e, const wire_message_t *m)
     /* For who has died meanwhile they stay; what the other servers took for him goes back. */
     if ((m->flags & WIRE_TAKE_ALL) != 0 && !engine_client(e, client_of(r))->gone)
         take_here(e, r);
-    request_end(e, r);
+    request_over(e, r);
 }

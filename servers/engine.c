@@ -78,7 +78,7 @@ void engine_tell(engine_t *e, uint32_t client, const wire_message_t *message)
     }
     m.client = client;
     if ((m.flags & WIRE_UNTIL_QUIET) != 0)
-        c->given++;
+        c->given += wire_weight(client, e->self);
     engine_send(e, client, &m);
 }
 
@@ -182,7 +182,7 @@ static void unlock_folders(engine_t *e, request_t *r)
     }
 }
 
-void request_end(engine_t *e, request_t *r)
+void request_over(engine_t *e, request_t *r)
 {
     client_state_t *c = engine_client(e, (uint32_t)r->key.client);
     entry_t *held;
@@ -382,7 +382,7 @@ static void count_quiet(engine_t *e, const wire_message_t *m)
     client_state_t *c = engine_client(e, m->from);
 
     if ((m->flags & WIRE_UNTIL_QUIET) != 0 && c != NULL)
-        c->asked++;
+        c->asked += wire_weight(m->client, e->self);
     if ((m->flags & WIRE_PHASE) != 0 && m->from >= e->servers)
         e->figures.strict_phases++;
 }
@@ -519,7 +519,7 @@ static void free_folder(engine_t *e, folder_t *f)
 void engine_free(engine_t *e)
 {
     while (e->requests != NULL)
-        request_end(e, e->requests);
+        request_over(e, e->requests);
     while (e->directory.folders != NULL)
         free_folder(e, e->directory.folders);
     while (e->own_first != NULL) {

@@ -86,7 +86,7 @@ static void wait_for(engine_t *e, const wire_message_t *m, folder_t *lacking)
     for (i = 0; r != NULL && i < m->count; i++) {
         folder_t *f = directory_get(&e->directory, &m->folders[i].name);
         if (f == NULL) {
-            request_end(e, r);
+            request_over(e, r);
             r = NULL;
             break;
         }
@@ -126,7 +126,7 @@ static void served(engine_t *e, request_t *r)
     else
         for (i = 0; i < r->count; i++)
             select_give(e, client, r->key.id, entry_first_free(r->gets[i].folder), r->gets[i].index, 0);
-    request_end(e, r);
+    request_over(e, r);
 }
 
 /* The first join that waits for the folder and can be served. */

@@ -134,7 +134,7 @@ request_t *request_new(engine_t *e, const wire_message_t *m, uint32_t count);
 request_t *request_find(engine_t *e, uint32_t client, uint64_t id);
 
 /* It is over here: get structures, latches, copies, places in queues, locks go. */
-void request_end(engine_t *e, request_t *r);
+void request_over(engine_t *e, request_t *r);
 
 /* Its get structures go; what it was given stays. */
 void request_unlink(engine_t *e, request_t *r);

@@ -181,7 +181,7 @@ bool put_room(engine_t *e, folder_t *f)
     if (entry == NULL)
         return false;
     r->memo = NULL;
-    request_end(e, r);
+    request_over(e, r);
     e->figures.puts++;
     entry_insert(&e->directory, f, entry, false);
     if (f->delayed_first != NULL) {

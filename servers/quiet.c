@@ -9,10 +9,10 @@
  * from its side: asked, and given. When all clients that are present have reported, server 0 probes all servers. It
  * is quiet if
  *
- *   - what the servers counted, added up, equals what the reports say, for each client: no request and no answer
- *     was in flight, and no client has asked for or was given anything after its report. Each client's counts have a
- *     weight of their own in the sums: one client's request in flight must not be made up for by another's that
- *     was sent after his report;
+ *   - every sum of the servers equals that of the reports: no request and no answer was in flight, and no client has
+ *     asked for or was given anything after its report. A request that is in flight to one server must not be made
+ *     up for by one that another server received after the report was made: so each client counts for each server
+ *     with a weight of its own (wire_weight), and equal sums mean equal terms;
  *   - no server has a latch, a locked folder, a deferred message or an unfinished cause: nothing that could yet
  * become free;
  *   - all agree on who has left or died;
@@ -56,14 +56,6 @@ static uint64_t digest_of(const engine_t *e)
     return digest;
 }
 
-static uint64_t weight_of(uint32_t client)
-{
-    uint64_t x = (client + 1) * UINT64_C(0x9e3779b97f4a7c15);
-
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    return (x ^ (x >> 27)) | 1;
-}
-
 static view_t view_of(const engine_t *e)
 {
     view_t v = {.digest = digest_of(e),
@@ -73,8 +65,8 @@ static view_t view_of(const engine_t *e)
 
     for (i = 0; i < e->clients; i++)
         if (!e->client[i].left && !e->client[i].gone) {
-            v.asked += e->client[i].asked * weight_of(i);
-            v.given += e->client[i].given * weight_of(i);
+            v.asked += e->client[i].asked;
+            v.given += e->client[i].given;
         }
     return v;
 }
@@ -149,7 +141,7 @@ static void commit(engine_t *e)
     for (r = e->requests; r != NULL; r = next) {
         next = r->hh.next;
         if (quiet_frozen(e, r))
-            request_end(e, r);
+            request_over(e, r);
     }
     thaw(e);
     send_coordinator(e, WIRE_COMMITTED, MEMO_OK, NULL);
@@ -218,8 +210,8 @@ static bool sums_agree(const engine_t *e)
 
     for (i = 0; i < e->clients; i++)
         if (!e->client[i].left && !e->client[i].gone) {
-            asked += e->reports[i].asked * weight_of(i);
-            received += e->reports[i].received * weight_of(i);
+            asked += e->reports[i].asked;
+            received += e->reports[i].received;
         }
     return asked == e->wave.asked && received == e->wave.given;
 }

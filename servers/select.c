@@ -151,7 +151,7 @@ static request_t *link_all(engine_t *e, const wire_message_t *m)
         folder_t *f = directory_get(&e->directory, &m->folders[i].name);
         get_t *g = &r->gets[i];
         if (f == NULL) {
-            request_end(e, r);
+            request_over(e, r);
             r = NULL;
             break;
         }
@@ -252,7 +252,7 @@ static void serve_taker(engine_t *e, get_t *g, entry_t *entry)
 
     if (r->type == WIRE_SELECT) {
         select_give(e, (uint32_t)r->key.client, r->key.id, entry, g->index, r->flags);
-        request_end(e, r);
+        request_over(e, r);
         return;
     }
     entry_latch(&e->directory, entry, r, g->index);
@@ -267,10 +267,10 @@ static void serve_copier(engine_t *e, get_t *g, const entry_t *entry)
 
     if (copy == NULL) {
         say(e, r, WIRE_ANSWER, MEMO_EFULL);
-        request_end(e, r);
+        request_over(e, r);
     } else if (r->type == WIRE_SELECT) {
         give_copy(e, (uint32_t)r->key.client, r->key.id, copy, entry->size, g->index, r->flags);
-        request_end(e, r);
+        request_over(e, r);
     } else {
         r->clone = copy;
         r->clone_size = entry->size;
@@ -315,7 +315,7 @@ static void found_nothing(engine_t *e, request_t *r)
     if (r->type == WIRE_LINK)
         r->state = REQUEST_LINKED;
     else
-        request_end(e, r);
+        request_over(e, r);
 }
 
 /* Whether the request's answer was given, so that the list may have changed. */
@@ -379,7 +379,7 @@ void on_accept(engine_t *e, const wire_message_t *m)
         give_copy(e, m->client, m->request, r->clone, r->clone_size, r->clone_index, 0);
         r->clone = NULL;
     }
-    request_end(e, r);
+    request_over(e, r);
 }
 
 void on_release(engine_t *e, const wire_message_t *m)
@@ -388,7 +388,7 @@ void on_release(engine_t *e, const wire_message_t *m)
     deferred_t *d;
 
     if (r != NULL)
-        request_end(e, r);
+        request_over(e, r);
     else if ((d = engine_undefer(e, m->client, m->request)) != NULL)
         deferred_free(e, d);
 }
@@ -405,7 +405,7 @@ void on_cancel(engine_t *e, const wire_message_t *m)
         memo = r->memo;
         size = r->size;
         r->memo = NULL;
-        request_end(e, r);
+        request_over(e, r);
         engine_answer_memo(e, m->client, m->request, MEMO_ECANCELED, memo, size);
     } else if ((d = engine_undefer(e, m->client, m->request)) != NULL) {
         memo = d->message.memo;

@@ -148,7 +148,7 @@ static int post(stub_t *s, const stub_call_t *call, uint32_t server, wire_messag
     m->request = call != NULL ? call->request : 0;
     result = s->io.send(s->io.arg, server, m);
     if (result == MEMO_OK && (m->flags & WIRE_UNTIL_QUIET) != 0)
-        s->asked++;
+        s->asked += wire_weight(s->self, server);
     return result;
 }
 
@@ -405,7 +405,7 @@ void stub_receive(stub_t *s, const wire_message_t *m)
     stub_call_t *call;
 
     if ((m->flags & WIRE_UNTIL_QUIET) != 0)
-        s->received++;
+        s->received += wire_weight(s->self, m->from);
     if (m->type == WIRE_QUIET || m->type == WIRE_WITHDRAWN)
         quiet_receive(s, m);
     else if ((call = find(s, m->request)) != NULL)

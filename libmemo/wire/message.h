@@ -123,4 +123,15 @@ static inline uint32_t wire_server_of(const memo_folder_t *folder, uint32_t serv
     return (uint32_t)(((folder->hash >> 32) * servers) >> 32);
 }
 
+/* What one message between a client and a server counts in the sums of quiet.c: sums of such are equal only if each
+ * pair's number of messages is. */
+static inline uint64_t wire_weight(uint32_t client, uint32_t server)
+{
+    uint64_t x = ((uint64_t)server << 32 | (client + 1u)) * UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (x ^ (x >> 31)) | 1u;
+}
+
 #endif
