@@ -1,0 +1,349 @@
+/*
+ * space_carry.c - how messages travel between the stub and the servers: through the slot list inside the node,
+ * where memos pass as offsets, and as bytes to other nodes (space.h).
+ *
+ * A memo whose bytes go to another node stays in our hand, marked SPACE_SENT, until its server has answered:
+ * refused, it is the caller's again, the same memo at the same place; else it is freed. It comes from nowhere
+ * meanwhile: should we die, it is not to come back, for it may have arrived.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmemo/node/repair.h"
+#include "libmemo/node/wait.h"
+#include "libmemo/wire/codec.h"
+#include "stubs/space.h"
+
+/* ---- sending ----------------------------------------------------------------------------------------------- */
+
+static int send_near(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
+{
+    if (atomic_load(&sp->gone[to]))
+        return MEMO_EPEER;
+    return near_send(sp->mailbox, sp->peers[to].mailbox, message, &sp->spare);
+}
+
+/* The memo stays, as the caller's no more. */
+static void keep(mpi_space_t *sp, struct memo *m)
+{
+    if (m->origin != 0)
+        near_forget(sp->mailbox, m);
+    if (sp->beginning == NULL || sp->beginning->memo != m) {
+        near_free(sp->mailbox, m); /* nobody's who would want it back */
+        return;
+    }
+    m->flags |= SPACE_SENT;
+    sp->beginning->kept = m;
+}
+
+static void *head_room(mpi_space_t *sp, size_t size)
+{
+    if (size > sp->head_room) {
+        void *more = realloc(sp->head, size * 2);
+        if (more == NULL)
+            return NULL;
+        sp->head = more;
+        sp->head_room = size * 2;
+    }
+    return sp->head;
+}
+
+static int send_far(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
+{
+    struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
+    size_t size = codec_size(message);
+    void *head = head_room(sp, size);
+    int result;
+
+    if (head == NULL)
+        return MEMO_ENOMEM;
+    codec_write(message, head);
+    result = sp->far->ops->send(sp->far, to, head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
+    if (result == MEMO_OK && m != NULL)
+        keep(sp, m);
+    return result;
+}
+
+/* A delayed put may be refused by the server of either folder: if one of them would send the memo back as bytes,
+ * both are to have but a copy. */
+static bool needs_copy(const mpi_space_t *sp, const wire_message_t *message)
+{
+    return message->type == WIRE_DELAY && message->memo != NULL && message->count > 0 &&
+           !launch_near(&sp->launch, wire_server_of(&message->folders[0].name, sp->launch.servers));
+}
+
+static int send_copy(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
+{
+    struct memo *m = near_memo(message->memo), *copy = hand_alloc(sp->mailbox, m->size);
+    wire_message_t other = *message;
+    int result;
+
+    if (copy == NULL)
+        return MEMO_EFULL;
+    memcpy(hand_data(copy), hand_data(m), m->size);
+    other.memo = near_wire(copy);
+    result = send_near(sp, to, &other);
+    if (result == MEMO_OK)
+        keep(sp, m);
+    else
+        near_free(sp->mailbox, copy);
+    return result;
+}
+
+int carry_send(void *arg, uint32_t to, const wire_message_t *message)
+{
+    mpi_space_t *sp = arg;
+    wire_message_t filled = *message;
+
+    filled.from = sp->launch.self;
+    if (message->memo != NULL) {
+        filled.size = near_memo(message->memo)->size;
+        /* Put, it begins anew: somebody took it and lived. */
+        filled.redeliveries = message->type == WIRE_RETURN ? near_memo(message->memo)->redeliveries : 0;
+    }
+    if (!launch_near(&sp->launch, to))
+        return send_far(sp, to, &filled);
+    return needs_copy(sp, &filled) ? send_copy(sp, to, &filled) : send_near(sp, to, &filled);
+}
+
+/* ---- receiving --------------------------------------------------------------------------------------------- */
+
+/* The call whose memo we keep, that a message belongs to. Answers come in the order of sending, mostly. */
+static pending_t *keeper(const mpi_space_t *sp, uint64_t request)
+{
+    pending_t *p;
+
+    for (p = sp->live; p != NULL; p = p->next)
+        if (p->kept != NULL && p->call.request == request)
+            return p;
+    return NULL;
+}
+
+static bool refuses(const wire_message_t *message)
+{
+    return message->type == WIRE_ANSWER && message->result != MEMO_OK;
+}
+
+/* A refusal brings the memo back: that is the one we kept. */
+static void give_kept(mpi_space_t *sp, wire_message_t *message)
+{
+    pending_t *p = sp->far != NULL && refuses(message) ? keeper(sp, message->request) : NULL;
+
+    if (p == NULL)
+        return;
+    if (message->memo != NULL)
+        near_free(sp->mailbox, near_memo(message->memo)); /* a copy of it */
+    p->kept->flags &= (uint16_t)~SPACE_SENT;
+    message->memo = near_wire(p->kept);
+    p->kept = NULL;
+}
+
+static void receive(self_t *s, const wire_message_t *message, struct memo **envelope, void *arg)
+{
+    mpi_space_t *sp = arg;
+    wire_message_t mine = *message;
+
+    (void)s;
+    if (sp->spare == NULL) {
+        sp->spare = *envelope;
+        *envelope = NULL;
+    }
+    give_kept(sp, &mine);
+    stub_receive(sp->stub, &mine);
+}
+
+bool carry_receive(mpi_space_t *sp)
+{
+    bool any = near_scan(sp->mailbox, receive, sp);
+
+    if (sp->far != NULL && sp->far->ops->poll(sp->far)) {
+        sp->moved_ns = wait_now();
+        any = true;
+    }
+    return any;
+}
+
+/* ---- from other nodes -------------------------------------------------------------------------------------- */
+
+static int read_head(mpi_space_t *sp, const void *head, size_t size, wire_message_t *message)
+{
+    int result = codec_read(head, size, message, sp->folders, sp->folders_room);
+    wire_folder_t *more;
+
+    if (result != MEMO_EFULL)
+        return result;
+    more = realloc(sp->folders, message->count * sizeof *more);
+    if (more == NULL)
+        return MEMO_ENOMEM;
+    sp->folders = more;
+    sp->folders_room = message->count;
+    return codec_read(head, size, message, sp->folders, sp->folders_room);
+}
+
+/* Memory of the process holds what the space has no room for until it has gone back. */
+static bool in_region(const mpi_space_t *sp, const void *bytes)
+{
+    return (uintptr_t)bytes - (uintptr_t)sp->node.region.base < sp->node.region.size;
+}
+
+void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, size_t body_size)
+{
+    mpi_space_t *sp = arg;
+    wire_message_t message;
+    struct memo *m;
+
+    (void)peer;
+    if (read_head(sp, head, head_size, &message) != MEMO_OK)
+        return NULL;
+    if (refuses(&message) && keeper(sp, message.request) != NULL)
+        return NULL; /* we have it */
+    m = hand_alloc(sp->mailbox, body_size);
+    return m != NULL ? hand_data(m) : malloc(body_size + 1);
+}
+
+/* There is no room for the memo: it goes back, and the call is told. */
+static void return_bytes(mpi_space_t *sp, uint32_t peer, const wire_message_t *message, const void *body,
+                         uint64_t body_size)
+{
+    wire_message_t back = {.type = WIRE_RETURN,
+                           .flags = WIRE_NO_ANSWER,
+                           .from = sp->launch.self,
+                           .client = sp->launch.self,
+                           .count = 1,
+                           .folders = message->folders,
+                           .size = body_size,
+                           .redeliveries = message->redeliveries};
+    void *head = head_room(sp, codec_size(&back));
+
+    if (head == NULL)
+        return;
+    codec_write(&back, head);
+    sp->far->ops->send(sp->far, peer, head, codec_size(&back), body, body_size);
+}
+
+/* A memo that has come, whose message is read: NULL if there is no room for it here; then what was taken has gone
+ * back. */
+static struct memo *arrived(mpi_space_t *sp, uint32_t peer, const wire_message_t *message, void *body)
+{
+    bool taken = message->type == WIRE_ANSWER && message->result == MEMO_OK && message->count > 0;
+    struct memo *m = in_region(sp, body) ? (struct memo *)body - 1 : NULL;
+
+    if (m != NULL) {
+        m->redeliveries = message->redeliveries;
+        if (!taken || near_origin(sp->mailbox, m, &message->folders[0].name) == MEMO_OK)
+            return m;
+    }
+    if (taken)
+        return_bytes(sp, peer, message, body, message->size);
+    if (m != NULL)
+        near_free(sp->mailbox, m);
+    else
+        free(body);
+    return NULL;
+}
+
+void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size)
+{
+    mpi_space_t *sp = arg;
+    wire_message_t message;
+
+    if (read_head(sp, head, head_size, &message) != MEMO_OK)
+        return; /* no message of this version; place() has given it no room */
+    if (body == NULL && body_size == 0 && codec_has_memo(head, head_size))
+        body = carry_place(sp, peer, head, head_size, 0);
+    message.from = peer;
+    message.memo = NULL;
+    if (body != NULL) {
+        struct memo *m = arrived(sp, peer, &message, body);
+        if (m != NULL)
+            message.memo = near_wire(m);
+        else
+            message.result = MEMO_EFULL;
+    }
+    give_kept(sp, &message);
+    stub_receive(sp->stub, &message);
+}
+
+/* ---- for the dead ------------------------------------------------------------------------------------------- */
+
+struct left {
+    wire_message_t message;
+    wire_folder_t folder;
+    uint32_t server;
+    struct left *next;
+};
+
+/* A memo that has gone to another node is nobody's here. */
+static int send_far_for_good(mpi_space_t *sp, self_t *s, uint32_t server, const wire_message_t *message)
+{
+    struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
+    size_t size = codec_size(message);
+    void *head = head_room(sp, size);
+    int result;
+
+    if (head == NULL)
+        return MEMO_ENOMEM;
+    codec_write(message, head);
+    result =
+        sp->far->ops->send(sp->far, server, head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
+    if (result == MEMO_OK && m != NULL)
+        near_free(s, m);
+    return result;
+}
+
+static int leave_it(mpi_space_t *sp, uint32_t server, const wire_message_t *message)
+{
+    struct left *left = calloc(1, sizeof *left), **end;
+
+    if (left == NULL)
+        return MEMO_EFULL; /* to be tried again */
+    left->message = *message;
+    left->server = server;
+    if (message->count > 0)
+        left->folder = message->folders[0];
+    pthread_mutex_lock(&sp->left_mutex);
+    for (end = &sp->left; *end != NULL; end = &(*end)->next)
+        ;
+    *end = left;
+    pthread_mutex_unlock(&sp->left_mutex);
+    atomic_store(&sp->any_left, true);
+    return MEMO_OK;
+}
+
+int carry_dead(self_t *s, uint32_t server, const wire_message_t *message, void *arg)
+{
+    mpi_space_t *sp = arg;
+
+    if (atomic_load(&sp->gone[server]))
+        return MEMO_EPEER;
+    if (launch_near(&sp->launch, server))
+        return near_send(s, sp->peers[server].mailbox, message, NULL);
+    return s == sp->mailbox ? send_far_for_good(sp, s, server, message) : leave_it(sp, server, message);
+}
+
+void carry_left(mpi_space_t *sp)
+{
+    struct left *left, *next;
+
+    if (!atomic_exchange(&sp->any_left, false))
+        return;
+    pthread_mutex_lock(&sp->left_mutex);
+    left = sp->left;
+    sp->left = NULL;
+    pthread_mutex_unlock(&sp->left_mutex);
+    for (; left != NULL; left = next) {
+        next = left->next;
+        if (left->message.count > 0)
+            left->message.folders = &left->folder;
+        if (send_far_for_good(sp, sp->mailbox, left->server, &left->message) != MEMO_OK &&
+            left->message.memo != NULL)
+            near_free(sp->mailbox, near_memo(left->message.memo));
+        free(left);
+    }
+}
+
+void carry_free(mpi_space_t *sp)
+{
+    free(sp->folders);
+    free(sp->head);
+}

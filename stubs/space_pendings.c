@@ -1,0 +1,336 @@
+/*
+ * space_pendings.c - calls under way: how they begin, are waited for and end, and what becomes of the memos they
+ * carry (space.h).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmemo/node/wait.h"
+#include "stubs/parts.h"
+#include "stubs/space.h"
+
+/* ---- entering -------------------------------------------------------------------------------------------- */
+
+static int closed(void)
+{
+    return memo_error(MEMO_ECLOSED, "the space is being closed");
+}
+
+int space_enter(mpi_space_t *sp, self_t **s)
+{
+    int result = MEMO_OK;
+
+    *s = node_enter(&sp->node, &result);
+    if (*s == NULL)
+        return result;
+    result = pump_prepare(sp, space_thread(*s));
+    if (result != MEMO_OK) {
+        node_leave(*s);
+        return result;
+    }
+    pthread_mutex_lock(&sp->mutex);
+    if (!sp->closing)
+        return MEMO_OK;
+    pthread_mutex_unlock(&sp->mutex);
+    node_leave(*s);
+    return closed();
+}
+
+void space_leave(mpi_space_t *sp, self_t *s)
+{
+    pump_pass_on(sp);
+    pthread_mutex_unlock(&sp->mutex);
+    node_leave(s);
+}
+
+bool space_holds(const mpi_space_t *sp, const memo_t *m)
+{
+    return hand_held(&sp->node, (offset_t)((const char *)m - sp->node.region.base)) &&
+           (m->flags & (NEAR_ENVELOPE | SPACE_SENT)) == 0;
+}
+
+int space_not_held(void)
+{
+    return memo_error(MEMO_EINVAL,
+                      "the memo is not held by this handle: it was put, replaced or freed already, or is "
+                      "of another handle");
+}
+
+/* ---- beginning ------------------------------------------------------------------------------------------- */
+
+static void list_add(mpi_space_t *sp, pending_t *p)
+{
+    p->next = NULL;
+    p->prev = sp->live_last;
+    if (sp->live_last != NULL)
+        sp->live_last->next = p;
+    else
+        sp->live = p;
+    sp->live_last = p;
+    p->live = true;
+}
+
+static void list_drop(mpi_space_t *sp, pending_t *p)
+{
+    if (p->next != NULL)
+        p->next->prev = p->prev;
+    else
+        sp->live_last = p->prev;
+    if (p->prev != NULL)
+        p->prev->next = p->next;
+    else
+        sp->live = p->next;
+    p->live = false;
+}
+
+void pending_begin(mpi_space_t *sp, pending_t *p, thread_t *waits)
+{
+    p->call.user = p;
+    p->call.result = MEMO_PENDING;
+    p->thread = waits;
+    list_add(sp, p);
+    sp->beginning = p;
+}
+
+void pending_concerns_server(mpi_space_t *sp, pending_t *p, uint32_t server)
+{
+    if (p->far || sp->far == NULL || launch_near(&sp->launch, server))
+        return;
+    p->far = true;
+    sp->far_calls++;
+    sp->moved_ns = wait_now();
+}
+
+void pending_concerns(mpi_space_t *sp, pending_t *p, const memo_folder_t folders[], size_t n)
+{
+    size_t i;
+
+    if (sp->far == NULL)
+        return;
+    for (i = 0; i < n && !p->far; i++)
+        pending_concerns_server(sp, p, wire_server_of(&folders[i], sp->launch.servers));
+}
+
+void pending_carries(mpi_space_t *sp, pending_t *p, struct memo *m, bool waits)
+{
+    p->memo = m;
+    p->redeliveries = m->redeliveries;
+    p->comes_from = m->origin != 0 && near_from(sp->mailbox, m, &p->from);
+    if (waits)
+        return;
+    p->puts = true;
+    sp->putting++;
+    part_tell(sp);
+}
+
+/* The parts of it that are counted. */
+static void uncount(mpi_space_t *sp, pending_t *p)
+{
+    if (p->live)
+        list_drop(sp, p);
+    if (p->far)
+        sp->far_calls--;
+    if (p->puts)
+        sp->putting--;
+    p->far = p->puts = false;
+}
+
+/* What is kept of the carried memo, as an ordinary one; NULL nothing. */
+static struct memo *unkeep(pending_t *p)
+{
+    struct memo *m = p->kept;
+
+    if (m != NULL)
+        m->flags &= (uint16_t)~SPACE_SENT;
+    p->kept = NULL;
+    return m;
+}
+
+int pending_begun(mpi_space_t *sp, pending_t *p, int result)
+{
+    sp->beginning = NULL;
+    if (result == MEMO_OK)
+        return MEMO_OK;
+    if (unkeep(p) != NULL) {
+        p->ours = true;
+        pending_restore(sp, p);
+    }
+    uncount(sp, p);
+    part_tell(sp);
+    return result;
+}
+
+/* ---- ending ---------------------------------------------------------------------------------------------- */
+
+void pending_done(void *arg, stub_call_t *call)
+{
+    mpi_space_t *sp = arg;
+    pending_t *p = call->user;
+    struct memo *kept = unkeep(p);
+
+    if (kept != NULL && call->result == MEMO_OK)
+        near_free(sp->mailbox, kept);
+    /* A memo that passed to a server which died is nobody's. */
+    p->ours = call->result != MEMO_OK && (kept != NULL || call->memo != NULL);
+    p->done = true;
+    uncount(sp, p);
+    if (p->ended != NULL)
+        p->ended(sp, p);
+    else
+        pump_wake(sp, p->thread);
+    if (sp->closing && sp->live == NULL)
+        pump_wake(sp, &sp->closer);
+}
+
+void pending_restore(mpi_space_t *sp, pending_t *p)
+{
+    struct memo *m = p->memo;
+
+    if (!p->ours)
+        return;
+    m->redeliveries = p->redeliveries;
+    if (p->comes_from)
+        near_origin(sp->mailbox, m, &p->from); /* there is memory for that as long as there is any */
+    else
+        near_forget(sp->mailbox, m);
+}
+
+void pending_give_back(mpi_space_t *sp, thread_t *t, struct memo *m)
+{
+    pending_t p;
+    memo_folder_t folder;
+
+    if (!near_from(sp->mailbox, m, &folder)) {
+        near_free(sp->mailbox, m);
+        return;
+    }
+    memset(&p, 0, sizeof p);
+    pending_begin(sp, &p, t);
+    pending_concerns(sp, &p, &folder, 1);
+    pending_carries(sp, &p, m, false);
+    if (pending_begun(sp, &p, stub_return(sp->stub, &p.call, &folder, near_wire(m), false)) == MEMO_OK)
+        pending_wait(sp, t, &p, WAIT_FOREVER);
+    else
+        near_free(sp->mailbox, m); /* its server is gone */
+}
+
+int pending_wait(mpi_space_t *sp, thread_t *t, pending_t *p, int64_t deadline)
+{
+    while (!p->done) {
+        if (deadline != WAIT_FOREVER && !p->cancelled && wait_now() >= deadline) {
+            p->cancelled = true;
+            stub_cancel(sp->stub, &p->call, MEMO_TIMEDOUT);
+            continue;
+        }
+        pump_sleep(sp, t, p->cancelled ? WAIT_FOREVER : deadline);
+    }
+    part_tell(sp);
+    return p->call.result;
+}
+
+int pending_explain(int result, const char *what)
+{
+    switch (result) {
+    case MEMO_ECLOSED:
+        return memo_error(result, "the space was closed while the call waited");
+    case MEMO_EPEER:
+        return memo_error(result, "a server that the %s needs is gone", what);
+    case MEMO_ENOMEM:
+        return memo_error(result, "no memory for the %s", what);
+    case MEMO_EFULL:
+        return memo_error(result, "the space has no room left for the %s", what);
+    default:
+        return result < 0 ? memo_error(result, "the server refused the %s (%d)", what, result) : result;
+    }
+}
+
+/* ---- memos that nobody waits for any more ------------------------------------------------------------------ */
+
+void space_back(void *arg, const memo_folder_t *folder, wire_memo_t *memo)
+{
+    mpi_space_t *sp = arg;
+    going_back_t *b = folder != NULL ? malloc(sizeof *b) : NULL;
+
+    if (folder == NULL)
+        near_free(sp->mailbox, near_memo(memo)); /* a copy */
+    if (b == NULL)
+        return; /* it stays in our hand, and goes back when the space is closed */
+    b->folder = *folder;
+    b->memo = near_memo(memo);
+    b->next = NULL;
+    if (sp->back_last != NULL)
+        sp->back_last->next = b;
+    else
+        sp->back = b;
+    sp->back_last = b;
+}
+
+static void went_back(mpi_space_t *sp, pending_t *p)
+{
+    (void)sp;
+    free(p);
+}
+
+static int send_back(mpi_space_t *sp, const going_back_t *b)
+{
+    pending_t *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return MEMO_ENOMEM;
+    pending_begin(sp, p, NULL);
+    pending_concerns(sp, p, &b->folder, 1);
+    pending_carries(sp, p, b->memo, false);
+    p->ended = went_back;
+    if (pending_begun(sp, p, stub_return(sp->stub, &p->call, &b->folder, near_wire(b->memo), false)) != MEMO_OK) {
+        free(p);
+        return MEMO_EFULL;
+    }
+    return MEMO_OK;
+}
+
+void pendings_back(mpi_space_t *sp)
+{
+    while (sp->back != NULL) {
+        going_back_t *b = sp->back;
+        if (send_back(sp, b) != MEMO_OK && !atomic_load(&sp->gone[wire_server_of(&b->folder, sp->launch.servers)]))
+            return; /* no memory to send with now: at the next time */
+        sp->back = b->next;
+        if (sp->back == NULL)
+            sp->back_last = NULL;
+        free(b);
+    }
+}
+
+/* ---- servers that died -------------------------------------------------------------------------------------- */
+
+static bool needs(const pending_t *p, uint32_t server)
+{
+    uint32_t i;
+
+    for (i = 0; i < p->call.parts_count; i++)
+        if (p->call.parts[i].server == server)
+            return true;
+    return (p->call.parts_count == 0 && p->call.server == server) || p->other_server == server + 1;
+}
+
+static void abandon_all(mpi_space_t *sp, uint32_t server)
+{
+    pending_t *p, *next;
+
+    for (p = sp->live; p != NULL; p = next) {
+        next = p->next;
+        if (needs(p, server))
+            stub_abandon(sp->stub, &p->call, MEMO_EPEER);
+    }
+}
+
+void pendings_lost(mpi_space_t *sp)
+{
+    uint32_t server;
+
+    if (!atomic_exchange(&sp->lost, false))
+        return;
+    for (server = 0; server < sp->launch.servers; server++)
+        if (atomic_load(&sp->gone[server]))
+            abandon_all(sp, server);
+}
