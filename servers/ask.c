@@ -43,6 +43,7 @@ void on_stat(engine_t *e, const wire_message_t *m)
                         .memos = e->directory.memos,
                         .bytes = e->directory.bytes,
                         .waiters = e->directory.waiters,
+                        .clients = e->present,
                         .redelivered = e->figures.redelivered,
                         .dropped = e->figures.dropped,
                         .puts = e->figures.puts,
