@@ -106,8 +106,7 @@ static int connect(mpi_space_t *sp, const far_user_t *user)
     launch_t *l = &sp->launch;
 
     sp->far = launch_far(l, user);
-    return sp->far != NULL || l->nodes == 1 ? MEMO_OK
-                                            : memo_error(MEMO_ENOMEM, "no memory for messages to other nodes");
+    return sp->far != NULL || l->nodes == 1 ? MEMO_OK : memo_error(MEMO_ENOTSUP, "there is no link to other nodes");
 }
 
 static void disconnect(mpi_space_t *sp)
