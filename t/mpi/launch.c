@@ -4,8 +4,8 @@
  *   --server            as memo-server does; without --uri it takes the clients'
  *   --scheme S --name N --servers K --nodes K     the URI's parts
  *   --odd RANK          on that rank another name
- *   --init              calls MPI_Init itself, and MPI_Finalize; opens over a communicator of its own, with the ranks
- *                       the other way round
+ *   --init              calls MPI_Init itself, and MPI_Finalize; opens over a communicator of its own, with the
+ * ranks the other way round
  *   --twice             opens a second time
  *   --open              never calls launch_leave: what launch_at_end is for
  *   --messages          passes a message around all peers, over MPI
@@ -13,29 +13,55 @@
  *   --kill RANK         that rank is killed once all have opened, a little before the others leave
  *   --broken            those that remain know that somebody is
  *   --cpu               prints how much CPU time a rank used after it was told to leave
+ *   --shut RANK         that rank cannot open shared memory
  *   --exit STATUS       exits with it
  */
 #include <mpi.h>
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "libmemo/wire/mpi_launch.h"
 
-enum { SERVER = 1, SCHEME, NAME, SERVERS, NODES, ODD, INIT, TWICE, OPEN, MESSAGES, SLEEP, KILL, BROKEN, CPU, EXIT };
+enum {
+    SERVER = 1,
+    SCHEME,
+    NAME,
+    SERVERS,
+    NODES,
+    ODD,
+    INIT,
+    TWICE,
+    OPEN,
+    MESSAGES,
+    SLEEP,
+    KILL,
+    BROKEN,
+    CPU,
+    SHUT,
+    EXIT
+};
 
 static struct {
     bool server, init, twice, open, messages, broken, cpu, has_uri;
-    int odd, sleeper, sleep_ms, killed, status;
+    int odd, sleeper, sleep_ms, killed, shut, status;
     memo_uri_t uri;
-} given = {.odd = -1, .sleeper = -1, .killed = -1, .uri = {.scheme = "mpi-latch", .name = "test"}, .has_uri = true};
+} given = {.odd = -1,
+           .sleeper = -1,
+           .killed = -1,
+           .shut = -1,
+           .uri = {.scheme = "mpi-latch", .name = "test"},
+           .has_uri = true};
 
 static int rank;
 
@@ -47,17 +73,38 @@ MPI_Comm mpi_open_comm(void)
     return own;
 }
 
+/* In place of the C library's. */
+int shm_open(const char *name, int flags, mode_t mode)
+{
+    int (*real)(const char *, int, mode_t);
+    if (rank == given.shut && strncmp(name, "/memo-hall", 10) == 0) {
+        errno = EMFILE;
+        return -1;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, "shm_open");
+    return real(name, flags, mode);
+}
+
 static void read_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"server", no_argument, NULL, SERVER},     {"scheme", required_argument, NULL, SCHEME},
-        {"name", required_argument, NULL, NAME},   {"servers", required_argument, NULL, SERVERS},
-        {"nodes", required_argument, NULL, NODES}, {"odd", required_argument, NULL, ODD},
-        {"init", no_argument, NULL, INIT},         {"twice", no_argument, NULL, TWICE},
-        {"open", no_argument, NULL, OPEN},         {"messages", no_argument, NULL, MESSAGES},
-        {"sleep", required_argument, NULL, SLEEP}, {"kill", required_argument, NULL, KILL},
-        {"broken", no_argument, NULL, BROKEN},     {"cpu", no_argument, NULL, CPU},
-        {"exit", required_argument, NULL, EXIT},   {NULL, 0, NULL, 0},
+        {"server", no_argument, NULL, SERVER},
+        {"scheme", required_argument, NULL, SCHEME},
+        {"name", required_argument, NULL, NAME},
+        {"servers", required_argument, NULL, SERVERS},
+        {"nodes", required_argument, NULL, NODES},
+        {"odd", required_argument, NULL, ODD},
+        {"init", no_argument, NULL, INIT},
+        {"twice", no_argument, NULL, TWICE},
+        {"open", no_argument, NULL, OPEN},
+        {"messages", no_argument, NULL, MESSAGES},
+        {"sleep", required_argument, NULL, SLEEP},
+        {"kill", required_argument, NULL, KILL},
+        {"broken", no_argument, NULL, BROKEN},
+        {"cpu", no_argument, NULL, CPU},
+        {"shut", required_argument, NULL, SHUT},
+        {"exit", required_argument, NULL, EXIT},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -105,6 +152,9 @@ static void read_options(int argc, char **argv)
             break;
         case CPU:
             given.cpu = true;
+            break;
+        case SHUT:
+            given.shut = atoi(optarg);
             break;
         case EXIT:
             given.status = atoi(optarg);
@@ -220,7 +270,9 @@ int main(int argc, char **argv)
     static launch_t l;
     int result = launch_join(&l, given.has_uri ? &given.uri : NULL, given.server);
     if (result != MEMO_OK) {
-        printf("rank %d: %s: %s\n", rank, memo_strerror(result), memo_errmsg());
+        int runs = 0;
+        MPI_Initialized(&runs);
+        printf("rank %d: %s: %s; MPI %s\n", rank, memo_strerror(result), memo_errmsg(), runs ? "runs" : "rests");
     } else {
         launch_at_end(close_at_end, &l);
         print_launch(&l);
