@@ -26,6 +26,7 @@
 #define YIELDS 20
 #define ROUNDS_PER_LOOK 256u /* how often a busy server looks for the dead */
 #define RETRY_NS 1000000     /* while something waits for memory */
+#define EAGER_NS 100000      /* after a message between nodes: no sleep is as short as the next one may be near */
 #define PAUSE_LEAST_NS 50000 /* between looks at other nodes */
 #define PAUSE_MOST_NS 1000000
 #define PAUSE_IDLE_NS 5000000 /* when nothing has moved for a second */
@@ -443,25 +444,35 @@ static int64_t next_look(const loop_t *l)
     return now + (pause > PAUSE_LEAST_NS ? pause : PAUSE_LEAST_NS);
 }
 
-static void wait_for_messages(loop_t *l)
-{
-    unsigned i;
-
-    for (i = 0; i < YIELDS; i++) {
-        if (slot_attention(l->s))
-            return;
-        sched_yield();
-    }
-    slot_sleep(l->s, next_look(l), NULL, NULL);
-    look_around(l);
-}
-
 static bool poll_far(loop_t *l)
 {
     if (l->far == NULL || !l->far->ops->poll(l->far))
         return false;
     l->moved_ns = wait_now();
     return true;
+}
+
+/* Gives the CPU to who may be about to ask. True if something has come. */
+static bool yield_a_while(loop_t *l)
+{
+    unsigned i;
+
+    for (i = 0; i < YIELDS; i++) {
+        if (slot_attention(l->s) || poll_far(l))
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
+static void wait_for_messages(loop_t *l)
+{
+    if (yield_a_while(l))
+        return;
+    if (l->far != NULL && wait_now() - l->moved_ns < EAGER_NS)
+        return;
+    slot_sleep(l->s, next_look(l), NULL, NULL);
+    look_around(l);
 }
 
 /* Not at each round: who finds no memory has everybody give caches back. */
