@@ -90,6 +90,17 @@ static label_t label_of(const void *head, size_t head_size)
     return label;
 }
 
+enum { GUARD = 16 };
+
+/* A place has a guard behind it. */
+static void free_place(unsigned char *body, size_t size)
+{
+    for (size_t i = 0; body && i < GUARD; i++) {
+        expect(body[size + i] == 0xa5, "nothing is written behind a place", size, i);
+    }
+    free(body);
+}
+
 static void *place(void *arg, uint32_t peer, const void *head, size_t head_size, size_t body_size)
 {
     label_t label = label_of(head, head_size);
@@ -98,7 +109,12 @@ static void *place(void *arg, uint32_t peer, const void *head, size_t head_size,
     expect(label.from == peer && label.body_size == body_size && body_size > 0, "asked for a place for what comes",
            label.body_size, body_size);
     places[peer]++;
-    return label.flags & REFUSED ? NULL : malloc(body_size);
+    if (label.flags & REFUSED) {
+        return NULL;
+    }
+    unsigned char *body = malloc(body_size + GUARD);
+    memset(body + body_size, 0xa5, GUARD);
+    return body;
 }
 
 static void deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size)
@@ -117,7 +133,7 @@ static void deliver(void *arg, uint32_t peer, const void *head, size_t head_size
     } else {
         expect(filled(body, body_size, &label, 2), "the body", peer, label.index);
     }
-    free(body);
+    free_place(body, body_size);
     with[peer].received++;
     with[peer].ended = label.flags & END;
 }
@@ -125,7 +141,7 @@ static void deliver(void *arg, uint32_t peer, const void *head, size_t head_size
 static void drop(void *arg, uint32_t peer, void *body, size_t body_size)
 {
     expect(arg == &comm && body && body_size > 0, "what is dropped", peer, body_size);
-    free(body);
+    free_place(body, body_size);
     dropped++;
 }
 
@@ -449,19 +465,25 @@ static void early_pieces(void)
 /* What no peer sends: whoever does is forgotten, and nothing else happens. */
 static void nonsense(void)
 {
-    static const char *const names[] = {"of 3 bytes",           "of 20,000 bytes",      "with an old sequence",
-                                        "longer than it says",  "shorter than it says", "that goes on with nothing",
-                                        "with an endless head", "with an endless body"};
+    static const char *const names[] = {
+        "of 3 bytes",           "of 20,000 bytes",      "with an old sequence",
+        "longer than it says",  "shorter than it says", "that goes on with nothing",
+        "with an endless head", "with an endless body", "that goes on, and is empty"};
     unsigned char piece[20000] = {0};
 
-    for (int kind = 0; kind < 8; kind++) {
+    for (int kind = 0; kind < 9; kind++) {
         char name[80];
         begin();
         if (rank == 1) {
             int size = piece_by_hand(piece, kind == 2 ? UINT32_MAX : 0, 0, 500);
-            size = kind == 0 ? 3 : kind == 1 ? 20000 : kind == 3 ? size + 1 : kind == 4 ? size - 1 : size;
+            size = kind == 0   ? 3
+                   : kind == 1 ? 20000
+                   : kind == 3 ? size + 1
+                   : kind == 4 ? size - 1
+                   : kind == 8 ? 8
+                               : size;
             if (kind >= 5) {
-                put32(piece + (kind == 7 ? 12 : 4), kind == 5 ? 0 : UINT32_MAX);
+                put32(piece + (kind == 7 ? 12 : 4), kind == 5 || kind == 8 ? 0 : UINT32_MAX);
             }
             MPI_Send(piece, size, MPI_BYTE, 0, TAG, comm);
             MPI_Send(piece, piece_by_hand(piece, 0, 0, 50), MPI_BYTE, 0, TAG, comm);
