@@ -17,7 +17,7 @@
 #include "libmemo/wire/pmi.h"
 #include "t/tap.h"
 
-enum { RANKS = 8, TAG = 1, END = 1, REFUSED = 2, KNOWN_HEAD = 77777, BIG = 64 << 20, PIECE = 7168 };
+enum { RANKS = 8, TAG = 1, END = 1, REFUSED = 2, KNOWN_HEAD = 77777, BIG = 64 << 20, PIECE = 8000 };
 
 typedef struct label {
     uint32_t from, to, flags, head_size;
