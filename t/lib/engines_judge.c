@@ -52,7 +52,7 @@ static void check_limit(sim_t *s, uint32_t folder)
     }
     for (uint32_t i = 0; i < s->n_memos; i++) {
         const wire_memo_t *memo = &s->memos[i];
-        if (memo->folder == folder && (memo->stay >= 0 || memo->delayed)) {
+        if (memo->folder == folder && (memo->stay >= 0 || (memo->delayed && !memo->orphan))) {
             memos++;
             bytes += memo->size;
         }
