@@ -131,7 +131,7 @@ static void free_memo(void *arg, wire_memo_t *memo)
     sim_server_t *server = arg;
     sim_t *s = server->sim;
     sim_free_memo(s, memo, SIM_IN_ENGINE, server->number);
-    if (!memo->copy && !memo->made && !memo->orphan) {
+    if (!memo->copy && !memo->made && !memo->orphan && !s->ended) {
         sim_fail(s, "server %u frees memo %u", server->number, memo->number);
     }
 }

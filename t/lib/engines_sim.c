@@ -130,6 +130,7 @@ static void make_folders(sim_t *s)
     for (uint32_t f = 0; f < s->folders; f++) {
         /* The second is another server's than the first, wherever there are two. */
         uint32_t server = f == 1 ? (s->server_of[0] + 1) % s->servers : sim_below(&s->random, s->servers);
+        server = s->plan.spread ? f % s->servers : server;
         s->server_of[f] = server;
         s->names[f] = *name_for(s->servers, server, f);
     }
@@ -215,6 +216,7 @@ void sim_begin(sim_t *s, const sim_plan_t *plan)
 
 void sim_end(sim_t *s)
 {
+    s->ended = true;
     for (uint32_t i = 0; i < s->servers; i++) {
         engine_free(s->server[i].engine);
     }

@@ -191,6 +191,7 @@ typedef struct sim_plan {
     /* Where not 0, what the seed would decide otherwise. */
     uint32_t servers, clients, threads, folders;
     int profile; /* -1: by the seed */
+    bool spread; /* folder i on server i */
 } sim_plan_t;
 
 typedef struct sim {
@@ -209,6 +210,7 @@ typedef struct sim {
     bool local;  /* every select and join is over folders of one server */
     bool limits; /* operations change limits */
     bool no_memory; /* copies and answers fail now and then */
+    bool ended;   /* engines are being freed */
     bool closing; /* the schedule is over: things are brought to their end */
     memo_folder_t names[SIM_FOLDERS];
     uint32_t server_of[SIM_FOLDERS];
