@@ -160,10 +160,13 @@ void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *
         op->held[server] = s->clock;
         break;
     case WIRE_HOLD:
-    case WIRE_FIRE:
-        if (m->memo != NULL) {
+        op = op_of(s, m);
+        if (op != NULL && op->thread < SIM_THREADS && s->client[op->client].threads[op->thread].participates) {
             count_it(s, m->memo);
         }
+        break;
+    case WIRE_FIRE:
+        count_it(s, m->memo);
         break;
     default:
         break;
@@ -210,7 +213,7 @@ static bool folders_empty(const sim_t *s, const sim_op_t *op)
 
 /* Whether all participants wait, for what is not there. Who takes part for the first time, and no server has heard of
  * it, has come later. */
-static bool client_waits(const sim_client_t *c)
+bool sim_waits(const sim_client_t *c)
 {
     uint32_t waiting = 0, participants = 0;
     for (uint32_t t = 0; t < SIM_THREADS; t++) {
@@ -233,7 +236,7 @@ static bool is_quiet(const sim_t *s)
         const sim_client_t *c = &s->client[i];
         if (c->life == SIM_LIVES) {
             living++;
-            if (!client_waits(c)) {
+            if (!sim_waits(c)) {
                 return false;
             }
         }

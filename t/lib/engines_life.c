@@ -161,7 +161,7 @@ static void cut_off(sim_t *s, sim_client_t *c, uint32_t server)
     while (s->queues[queue].length > 0) {
         sim_message_t *message = sim_pop(s, queue);
         if (message->m.memo != NULL) {
-            message->m.memo->cut = true;
+            message->m.memo->cut = message->m.memo->cut_off = true;
         }
         sim_recycle(s, message);
     }
@@ -170,6 +170,7 @@ static void cut_off(sim_t *s, sim_client_t *c, uint32_t server)
 /* What it holds, wherever that is, and what was under way goes back. */
 static void inherit(sim_t *s, sim_client_t *c)
 {
+    bool waited = sim_waits(c);
     for (uint32_t i = 0; i < s->n_memos; i++) {
         wire_memo_t *memo = &s->memos[i];
         if (memo->owner == SIM_IN_CLIENT && memo->whose == c->number) {
@@ -177,8 +178,13 @@ static void inherit(sim_t *s, sim_client_t *c)
             memo->cut = true;
         }
         if (memo->cut) {
-            memo->cut = false;
+            bool held = !memo->cut_off;
+            memo->cut = memo->cut_off = false;
             sim_undeliverable(s, c->finder, memo);
+            if (waited && held) { /* as long as nobody knows of its death, it waits with what it holds */
+                s->counting -= memo->counts;
+                memo->counts = false;
+            }
         }
     }
     c->n_held = 0;

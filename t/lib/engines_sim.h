@@ -70,6 +70,7 @@ struct wire_memo {
     bool returned;        /* given back without an answer: nobody knows since when it is there again */
     bool taken;           /* since it was last put or given back */
     bool orphan;          /* its putter died before he was told what came of it */
+    bool cut_off;         /* by a death, on its way to the dead */
     bool cut;             /* by a death: on its way back */
     bool counts;          /* under way, in such a way that a select could be given it */
     uint64_t name, content, size;
@@ -315,6 +316,8 @@ void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *message);
 sim_op_t *sim_find(sim_t *s, uint32_t client, uint64_t request);
 void sim_record(sim_t *s, sim_op_t *op);
 void sim_look_for_quiet(sim_t *s);
+/* Whether all its participants wait until it is quiet. */
+bool sim_waits(const sim_client_t *c);
 /* Nothing is under way. */
 void sim_judge_rest(sim_t *s);
 /* Everything was taken. */
