@@ -38,9 +38,10 @@ static sim_t *running;
 static void crashed(int signal_number)
 {
     char text[200];
-    int length = snprintf(text, sizeof text, "# signal %d in schedule --protocol %s --seed %" PRIu64
-                          " --operations %u\nBail out! crashed\n", signal_number,
-                          protocol_names[running->plan.protocol], running->plan.seed, running->plan.operations);
+    int length = snprintf(
+        text, sizeof text,
+        "# signal %d in schedule --protocol %s --seed %" PRIu64 " --operations %u\nBail out! crashed\n",
+        signal_number, protocol_names[running->plan.protocol], running->plan.seed, running->plan.operations);
     ssize_t ignored = write(1, text, (size_t)length);
     (void)ignored;
     signal(signal_number, SIG_DFL);
@@ -101,11 +102,13 @@ static void show_failure(sim_t *s, sim_plan_t plan)
     }
     sim_run(s, &plan);
     tap_diag("with %u operations: %s", left, s->text);
-    tap_diag("engines.t --trace --protocol %s --seed %" PRIu64 " --operations %u%s%s%s", protocol_names[plan.protocol],
-             plan.seed, plan.operations, o.plan.profile >= 0 ? " --profile P" : "", at > 0 ? " --skip " : "", list);
+    tap_diag("engines.t --trace --protocol %s --seed %" PRIu64 " --operations %u%s%s%s",
+             protocol_names[plan.protocol], plan.seed, plan.operations, o.plan.profile >= 0 ? " --profile P" : "",
+             at > 0 ? " --skip " : "", list);
 }
 
-/* ---- many ------------------------------------------------------------------------------------------------------ */
+/* ---- many ------------------------------------------------------------------------------------------------------
+ */
 
 static double now(void)
 {
@@ -138,10 +141,11 @@ static void run_many(sim_protocol_t protocol, uint64_t seed)
         totals.quiet += s->quiet_verdicts;
     }
     double took = now() - start;
-    tap_diag("%s: %" PRIu64 " schedules, %" PRIu64 " operations, %" PRIu64 " messages in %.1f s: %.0f schedules/s; %"
-             PRIu64 " nones, %" PRIu64 " timeouts, %" PRIu64 " times quiet", protocol_names[protocol],
-             totals.schedules, totals.operations, totals.messages, took, (double)totals.schedules / took,
-             s->results[MEMO_NONE], s->results[MEMO_TIMEDOUT], totals.quiet);
+    tap_diag("%s: %" PRIu64 " schedules, %" PRIu64 " operations, %" PRIu64
+             " messages in %.1f s: %.0f schedules/s; %" PRIu64 " nones, %" PRIu64 " timeouts, %" PRIu64
+             " times quiet",
+             protocol_names[protocol], totals.schedules, totals.operations, totals.messages, took,
+             (double)totals.schedules / took, s->results[MEMO_NONE], s->results[MEMO_TIMEDOUT], totals.quiet);
     if (!right) {
         show_failure(s, plan);
     }
@@ -155,7 +159,8 @@ static void run_many(sim_protocol_t protocol, uint64_t seed)
     }
 }
 
-/* ---- the command line -------------------------------------------------------------------------------------------- */
+/* ---- the command line
+ * -------------------------------------------------------------------------------------------- */
 
 static void parse_skips(const char *text)
 {
@@ -185,9 +190,10 @@ static void parse_protocol(const char *text)
 static void parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"seconds", 1, NULL, 's'}, {"schedules", 1, NULL, 'n'}, {"seed", 1, NULL, 'r'},  {"protocol", 1, NULL, 'p'},
-        {"operations", 1, NULL, 'o'}, {"profile", 1, NULL, 'P'}, {"servers", 1, NULL, 'S'}, {"clients", 1, NULL, 'C'},
-        {"threads", 1, NULL, 'T'}, {"folders", 1, NULL, 'F'}, {"skip", 1, NULL, 'k'}, {"trace", 0, NULL, 't'},
+        {"seconds", 1, NULL, 's'},  {"schedules", 1, NULL, 'n'},  {"seed", 1, NULL, 'r'},
+        {"protocol", 1, NULL, 'p'}, {"operations", 1, NULL, 'o'}, {"profile", 1, NULL, 'P'},
+        {"servers", 1, NULL, 'S'},  {"clients", 1, NULL, 'C'},    {"threads", 1, NULL, 'T'},
+        {"folders", 1, NULL, 'F'},  {"skip", 1, NULL, 'k'},       {"trace", 0, NULL, 't'},
         {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint32_t number = optarg != NULL ? (uint32_t)strtoul(optarg, NULL, 10) : 0;

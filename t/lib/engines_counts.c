@@ -302,7 +302,8 @@ static bool check_case(sim_t *s, const struct count_case *c, sim_protocol_t prot
         for (uint64_t order = 0; order < ORDERS; order++) {
             measure(s, c, protocol, order, &cost);
             if (cost.failed || cost.messages != want || cost.told != want) {
-                tap_diag("%s: %" PRIu64 " messages with %u servers instead of %" PRIu64 "; the servers say %" PRIu64,
+                tap_diag("%s: %" PRIu64 " messages with %u servers instead of %" PRIu64
+                         "; the servers say %" PRIu64,
                          c->name, cost.messages, k, want, cost.told);
                 right = false;
                 break;

@@ -1,6 +1,6 @@
 /*
- * engines_history.c - what the clients of the simulation were told: written into a history for its checker, and held
- * against what the judge knows of the folders.
+ * engines_history.c - what the clients of the simulation were told: written into a history for its checker, and
+ * held against what the judge knows of the folders.
  */
 #include "t/lib/engines_sim.h"
 
@@ -185,8 +185,7 @@ void sim_judge_history(sim_t *s)
 {
     for (uint32_t i = 0; i < s->n_ops; i++) {
         const sim_op_t *op = &s->ops[i];
-        if (op->kind == SIM_SELECT && op->over &&
-            (op->call.result == MEMO_NONE || op->call.result == MEMO_QUIET)) {
+        if (op->kind == SIM_SELECT && op->over && (op->call.result == MEMO_NONE || op->call.result == MEMO_QUIET)) {
             judge_none(s, op);
         }
     }

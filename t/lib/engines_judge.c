@@ -1,11 +1,11 @@
 /*
- * engines_judge.c - the judge of the simulation: where each memo is, from what the servers say, and whether all is as
- * it must be when nothing is under way.
+ * engines_judge.c - the judge of the simulation: where each memo is, from what the servers say, and whether all is
+ * as it must be when nothing is under way.
  *
- * A memo is in its folder from the instant at which its server says that its put has taken effect, to the instant at
- * which the select that is given it had it latched or, without a latch, is sent it. Memos of delayed puts, and those
- * that come back from the dead, are in their folders from an instant that nobody says: they are left out where that
- * matters.
+ * A memo is in its folder from the instant at which its server says that its put has taken effect, to the instant
+ * at which the select that is given it had it latched or, without a latch, is sent it. Memos of delayed puts, and
+ * those that come back from the dead, are in their folders from an instant that nobody says: they are left out
+ * where that matters.
  */
 #include "t/lib/engines_sim.h"
 
@@ -59,7 +59,8 @@ static void check_limit(sim_t *s, uint32_t folder)
     }
     if ((s->memo_limit[folder] > 0 && memos > s->memo_limit[folder]) ||
         (s->byte_limit[folder] > 0 && bytes > s->byte_limit[folder])) {
-        sim_fail(s, "a put into folder %u was taken: %" PRIu64 " memos of %" PRIu64 ", %" PRIu64 " bytes of %" PRIu64,
+        sim_fail(s,
+                 "a put into folder %u was taken: %" PRIu64 " memos of %" PRIu64 ", %" PRIu64 " bytes of %" PRIu64,
                  folder, memos, s->memo_limit[folder], bytes, s->byte_limit[folder]);
     }
 }
@@ -211,9 +212,9 @@ static bool folders_empty(const sim_t *s, const sim_op_t *op)
     return true;
 }
 
-/* Whether all participants wait, for what is not there. Who takes part for the first time, and no server has heard of
- * it, has come later. */
-bool sim_waits(const sim_client_t *c)
+/* Whether all participants wait, for what is not there. Who takes part for the first time, and no server has heard
+ * of it, has come later. */
+static bool client_waits(const sim_client_t *c)
 {
     uint32_t waiting = 0, participants = 0;
     for (uint32_t t = 0; t < SIM_THREADS; t++) {
@@ -236,7 +237,7 @@ static bool is_quiet(const sim_t *s)
         const sim_client_t *c = &s->client[i];
         if (c->life == SIM_LIVES) {
             living++;
-            if (!sim_waits(c)) {
+            if (!client_waits(c)) {
                 return false;
             }
         }
@@ -280,7 +281,8 @@ static uint32_t certain(const sim_t *s, uint32_t folder)
     uint32_t n = s->present[folder];
     for (uint32_t i = 0; i < s->n_memos; i++) {
         const wire_memo_t *memo = &s->memos[i];
-        n += memo->delayed && memo->owner == SIM_IN_ENGINE && memo->folder == folder && s->present[memo->trigger] > 0;
+        n += memo->delayed && memo->owner == SIM_IN_ENGINE && memo->folder == folder &&
+             s->present[memo->trigger] > 0;
     }
     return n;
 }
@@ -398,16 +400,18 @@ static void judge_figures(sim_t *s, uint32_t server, const expected_t *e)
     }
     uint64_t known = f.memos + f.delayed, owned = s->server[server].owned;
     if (known + e->puts < owned || known + e->least_puts > owned) {
-        sim_fail(s, "server %u has %" PRIu64 " memos, and knows of %" PRIu64 " in folders, %" PRIu64
-                 " delayed, %" PRIu64 " that wait for room", server, owned, f.memos, f.delayed, e->puts);
+        sim_fail(s,
+                 "server %u has %" PRIu64 " memos, and knows of %" PRIu64 " in folders, %" PRIu64
+                 " delayed, %" PRIu64 " that wait for room",
+                 server, owned, f.memos, f.delayed, e->puts);
     }
     if (f.requests < e->least_requests || f.requests > e->requests) {
         sim_fail(s, "server %u has %" PRIu64 " requests instead of %" PRIu64 " to %" PRIu64, server, f.requests,
                  e->least_requests, e->requests);
     }
     if (f.waiters < e->least_waiters || f.waiters > e->waiters) {
-        sim_fail(s, "server %u has %" PRIu64 " get structures instead of %" PRIu64 " to %" PRIu64, server, f.waiters,
-                 e->least_waiters, e->waiters);
+        sim_fail(s, "server %u has %" PRIu64 " get structures instead of %" PRIu64 " to %" PRIu64, server,
+                 f.waiters, e->least_waiters, e->waiters);
     }
 }
 

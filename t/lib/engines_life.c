@@ -1,9 +1,9 @@
 /*
  * engines_life.c - how clients of the simulation go: they close, as memo_close does, or die.
  *
- * Who closes ends its calls, says LEAVE to all servers, gives back what it holds, and says BYE. Who dies leaves some
- * of its last messages unsent. What was under way to it, and what it held, goes back by a server that finds it dead;
- * who is told GONE has had all that the dead had sent.
+ * Who closes ends its calls, says LEAVE to all servers, gives back what it holds, and says BYE. Who dies leaves
+ * some of its last messages unsent. What was under way to it, and what it held, goes back by a server that finds it
+ * dead; who is told GONE has had all that the dead had sent.
  */
 #include "t/lib/engines_sim.h"
 
@@ -167,10 +167,21 @@ static void cut_off(sim_t *s, sim_client_t *c, uint32_t server)
     }
 }
 
+/* Whether all its participants wait until it is quiet: it may have reported so. */
+static bool all_wait(const sim_client_t *c)
+{
+    for (uint32_t t = 0; t < SIM_THREADS; t++) {
+        if (c->threads[t].participates && (c->threads[t].waits == NULL || !c->threads[t].waits->quiet)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What it holds, wherever that is, and what was under way goes back. */
 static void inherit(sim_t *s, sim_client_t *c)
 {
-    bool waited = sim_waits(c);
+    bool waited = all_wait(c);
     for (uint32_t i = 0; i < s->n_memos; i++) {
         wire_memo_t *memo = &s->memos[i];
         if (memo->owner == SIM_IN_CLIENT && memo->whose == c->number) {

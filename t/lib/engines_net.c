@@ -1,9 +1,9 @@
 /*
- * engines_net.c - messages and memos of the simulation: queues, who has what, and what engines and stubs are given to
- * work with.
+ * engines_net.c - messages and memos of the simulation: queues, who has what, and what engines and stubs are given
+ * to work with.
  *
- * As the real transports do, it neither loses, doubles nor reorders messages between two peers. A memo is had by one
- * engine, client or message at any instant; whoever uses one that is not his has failed.
+ * As the real transports do, it neither loses, doubles nor reorders messages between two peers. A memo is had by
+ * one engine, client or message at any instant; whoever uses one that is not his has failed.
  */
 #include "t/lib/engines_sim.h"
 
@@ -13,20 +13,48 @@
 #include <string.h>
 
 const char *const sim_wire_names[WIRE_TYPES] = {
-    [WIRE_NOTHING] = "NOTHING", [WIRE_PUT] = "PUT",           [WIRE_RETURN] = "RETURN",
-    [WIRE_DELAY] = "DELAY",     [WIRE_SELECT] = "SELECT",     [WIRE_JOIN] = "JOIN",
-    [WIRE_LATCH] = "LATCH",     [WIRE_LINK] = "LINK",         [WIRE_UNLINK] = "UNLINK",
-    [WIRE_ACCEPT] = "ACCEPT",   [WIRE_RELEASE] = "RELEASE",   [WIRE_GATHER] = "GATHER",
-    [WIRE_WATCH] = "WATCH",     [WIRE_CHAIN] = "CHAIN",       [WIRE_CANCEL] = "CANCEL",
-    [WIRE_LIMIT] = "LIMIT",     [WIRE_COUNT] = "COUNT",       [WIRE_STAT] = "STAT",
-    [WIRE_EACH] = "EACH",       [WIRE_LEAVE] = "LEAVE",       [WIRE_BYE] = "BYE",
-    [WIRE_GONE] = "GONE",       [WIRE_ANSWER] = "ANSWER",     [WIRE_HELD] = "HELD",
-    [WIRE_EMPTY] = "EMPTY",     [WIRE_HOLD] = "HOLD",         [WIRE_UNRESERVE] = "UNRESERVE",
-    [WIRE_FIRE] = "FIRE",       [WIRE_FIRED] = "FIRED",       [WIRE_NEXT] = "NEXT",
-    [WIRE_UNLOCK] = "UNLOCK",   [WIRE_IDLE] = "IDLE",         [WIRE_WITHDRAW] = "WITHDRAW",
-    [WIRE_WITHDRAWN] = "WITHDRAWN", [WIRE_QUIET] = "QUIET",   [WIRE_PROBE] = "PROBE",
-    [WIRE_PROBED] = "PROBED",   [WIRE_FREEZE] = "FREEZE",     [WIRE_FROZEN] = "FROZEN",
-    [WIRE_COMMIT] = "COMMIT",   [WIRE_COMMITTED] = "COMMITTED", [WIRE_THAW] = "THAW",
+    [WIRE_NOTHING] = "NOTHING",
+    [WIRE_PUT] = "PUT",
+    [WIRE_RETURN] = "RETURN",
+    [WIRE_DELAY] = "DELAY",
+    [WIRE_SELECT] = "SELECT",
+    [WIRE_JOIN] = "JOIN",
+    [WIRE_LATCH] = "LATCH",
+    [WIRE_LINK] = "LINK",
+    [WIRE_UNLINK] = "UNLINK",
+    [WIRE_ACCEPT] = "ACCEPT",
+    [WIRE_RELEASE] = "RELEASE",
+    [WIRE_GATHER] = "GATHER",
+    [WIRE_WATCH] = "WATCH",
+    [WIRE_CHAIN] = "CHAIN",
+    [WIRE_CANCEL] = "CANCEL",
+    [WIRE_LIMIT] = "LIMIT",
+    [WIRE_COUNT] = "COUNT",
+    [WIRE_STAT] = "STAT",
+    [WIRE_EACH] = "EACH",
+    [WIRE_LEAVE] = "LEAVE",
+    [WIRE_BYE] = "BYE",
+    [WIRE_GONE] = "GONE",
+    [WIRE_ANSWER] = "ANSWER",
+    [WIRE_HELD] = "HELD",
+    [WIRE_EMPTY] = "EMPTY",
+    [WIRE_HOLD] = "HOLD",
+    [WIRE_UNRESERVE] = "UNRESERVE",
+    [WIRE_FIRE] = "FIRE",
+    [WIRE_FIRED] = "FIRED",
+    [WIRE_NEXT] = "NEXT",
+    [WIRE_UNLOCK] = "UNLOCK",
+    [WIRE_IDLE] = "IDLE",
+    [WIRE_WITHDRAW] = "WITHDRAW",
+    [WIRE_WITHDRAWN] = "WITHDRAWN",
+    [WIRE_QUIET] = "QUIET",
+    [WIRE_PROBE] = "PROBE",
+    [WIRE_PROBED] = "PROBED",
+    [WIRE_FREEZE] = "FREEZE",
+    [WIRE_FROZEN] = "FROZEN",
+    [WIRE_COMMIT] = "COMMIT",
+    [WIRE_COMMITTED] = "COMMITTED",
+    [WIRE_THAW] = "THAW",
     [WIRE_AGAIN] = "AGAIN",
 };
 
@@ -200,8 +228,8 @@ static void trace_message(const sim_t *s, const char *what, uint32_t from, uint3
 
 void sim_post(sim_t *s, uint32_t from, uint32_t to, const wire_message_t *message)
 {
-    if (to >= s->servers + s->clients || message->count > SIM_MESSAGE_FOLDERS ||
-        message->type <= WIRE_NOTHING || message->type >= WIRE_TYPES) {
+    if (to >= s->servers + s->clients || message->count > SIM_MESSAGE_FOLDERS || message->type <= WIRE_NOTHING ||
+        message->type >= WIRE_TYPES) {
         sim_fail(s, "a message to %u, of type %d, with %u folders", to, (int)message->type, message->count);
     }
     uint32_t queue = from * SIM_PEERS + to;

@@ -278,7 +278,8 @@ static void step(sim_t *s)
     }
 }
 
-/* ---- bringing it to its end ------------------------------------------------------------------------------------ */
+/* ---- bringing it to its end ------------------------------------------------------------------------------------
+ */
 
 static void cancel_all(sim_t *s)
 {
@@ -376,8 +377,8 @@ static void judge_end(sim_t *s)
         engine_figures_t f;
         engine_look(s->server[i].engine, &f);
         if (f.folders != 0 || f.requests != 0 || f.bytes != 0) {
-            sim_fail(s, "server %u is empty, and has %" PRIu64 " folders, %" PRIu64 " requests, %" PRIu64 " bytes", i,
-                     f.folders, f.requests, f.bytes);
+            sim_fail(s, "server %u is empty, and has %" PRIu64 " folders, %" PRIu64 " requests, %" PRIu64 " bytes",
+                     i, f.folders, f.requests, f.bytes);
         }
         if (!engine_finished(s->server[i].engine)) {
             sim_fail(s, "all clients have gone, and server %u goes on", i);

@@ -1,10 +1,10 @@
 /*
  * engines_sim.h - servers' engines and clients' stubs in one process, under a scheduler that a seed drives.
  *
- * Between any two peers there is a queue, first in first out. At each step the scheduler either delivers the head of
- * some queue or lets some thread of some client begin an operation. Time is counted in such events. Everything that
- * is drawn at random comes from the seed: a schedule can be run again, and run again with some of its operations
- * left out.
+ * Between any two peers there is a queue, first in first out. At each step the scheduler either delivers the head
+ * of some queue or lets some thread of some client begin an operation. Time is counted in such events. Everything
+ * that is drawn at random comes from the seed: a schedule can be run again, and run again with some of its
+ * operations left out.
  *
  * The judge (engines_judge.c) knows where every memo is, because it sees every message: who has it, and from when
  * to when it was in its folder. What clients were told is also written into a history for the checker (history.h).
@@ -77,7 +77,7 @@ struct wire_memo {
     uint32_t folder, trigger;
     uint32_t redeliveries;
     uint32_t lives; /* how often it was taken */
-    int stay; /* the open one, or -1 */
+    int stay;       /* the open one, or -1 */
     char *bytes;
 };
 
@@ -91,7 +91,7 @@ typedef struct sim_stay {
 typedef struct sim_op {
     stub_call_t call;
     sim_kind_t kind;
-    uint32_t number;         /* place among the operations of the schedule; what clients do by themselves has none */
+    uint32_t number; /* place among the operations of the schedule; what clients do by themselves has none */
     uint32_t client, thread; /* SIM_THREADS: no thread waits for it */
     bool begun, over, cancelled, quiet;
     bool asynchronous; /* its thread goes on meanwhile */
@@ -99,14 +99,14 @@ typedef struct sim_op {
     uint32_t folders[SIM_SET], count;
     memo_folder_t names[SIM_SET];
     memo_select_t select;
-    wire_memo_t *memo; /* what it puts */
-    uint32_t lives;    /* of that memo, before */
+    wire_memo_t *memo;        /* what it puts */
+    uint32_t lives;           /* of that memo, before */
     history_record_t *record; /* of the take that a SIM_RETURN undoes */
     wire_memo_t *memos[SIM_SET];
     uint64_t memo_limit, byte_limit;
     uint64_t begin, end;
-    uint64_t asked;              /* messages when it began */
-    uint64_t held[SIM_SERVERS];  /* when that server said that it holds a memo; 0 never */
+    uint64_t asked;               /* messages when it began */
+    uint64_t held[SIM_SERVERS];   /* when that server said that it holds a memo; 0 never */
     uint64_t linked[SIM_SERVERS]; /* when that server was asked to link */
 } sim_op_t;
 
@@ -157,15 +157,15 @@ typedef struct sim_client {
     uint32_t asks;        /* LEAVE and BYE not answered yet */
     uint64_t answers_bye; /* servers that have answered BYE */
     bool in_after;
-    uint32_t finder;      /* of its death, a server */
-    uint64_t told_gone;   /* servers that have been told of its death */
+    uint32_t finder;    /* of its death, a server */
+    uint64_t told_gone; /* servers that have been told of its death */
 } sim_client_t;
 
 typedef struct sim_server {
     struct sim *sim;
     uint32_t number;
     engine_t *engine;
-    uint32_t owned; /* memos that it has */
+    uint32_t owned;                 /* memos that it has */
     wire_memo_t *refused[SIM_HELD]; /* what it sent to the dead comes back before it hears anything else */
     uint32_t n_refused;
 } sim_server_t;
@@ -208,11 +208,11 @@ typedef struct sim {
     uint32_t weight_begin; /* of 256 */
     uint8_t weights[SIM_KINDS];
     uint8_t percent_copy, percent_skip, percent_strict, percent_quiet, percent_local, percent_asynchronous;
-    bool local;  /* every select and join is over folders of one server */
-    bool limits; /* operations change limits */
+    bool local;     /* every select and join is over folders of one server */
+    bool limits;    /* operations change limits */
     bool no_memory; /* copies and answers fail now and then */
-    bool ended;   /* engines are being freed */
-    bool closing; /* the schedule is over: things are brought to their end */
+    bool ended;     /* engines are being freed */
+    bool closing;   /* the schedule is over: things are brought to their end */
     memo_folder_t names[SIM_FOLDERS];
     uint32_t server_of[SIM_FOLDERS];
     uint64_t memo_limit[SIM_FOLDERS], byte_limit[SIM_FOLDERS]; /* as the servers know them */
@@ -232,7 +232,7 @@ typedef struct sim {
     uint32_t n_memos;
     sim_stay_t stays[SIM_MEMOS * 2];
     uint32_t n_stays;
-    uint32_t present[SIM_FOLDERS]; /* memos that are known to be there */
+    uint32_t present[SIM_FOLDERS];    /* memos that are known to be there */
     sim_op_t *found[SIM_CLIENTS][64]; /* by request: see sim_find() */
     uint64_t last_quietable, quiet_verdicts;
     uint32_t counting; /* memos under way that a select could be given */
@@ -316,8 +316,6 @@ void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *message);
 sim_op_t *sim_find(sim_t *s, uint32_t client, uint64_t request);
 void sim_record(sim_t *s, sim_op_t *op);
 void sim_look_for_quiet(sim_t *s);
-/* Whether all its participants wait until it is quiet. */
-bool sim_waits(const sim_client_t *c);
 /* Nothing is under way. */
 void sim_judge_rest(sim_t *s);
 /* Everything was taken. */

@@ -1,8 +1,8 @@
 /*
  * engines_work.c - what the clients of the simulation do: operations drawn at random, and what comes of them.
  *
- * Each operation is drawn from a state of its own, made of the seed and its number, so that leaving one out does not
- * change what the others are.
+ * Each operation is drawn from a state of its own, made of the seed and its number, so that leaving one out does
+ * not change what the others are.
  */
 #include "t/lib/engines_sim.h"
 
@@ -40,12 +40,20 @@ sim_op_t *sim_op(sim_t *s, sim_kind_t kind, uint32_t client, uint32_t thread)
 
 void sim_text_of(const sim_t *s, const sim_op_t *op, char text[SIM_TEXT])
 {
-    static const char *const names[] = {
-        [SIM_PUT] = "put",     [SIM_PUT_WAIT] = "put that waits", [SIM_PUT_START] = "started put",
-        [SIM_SELECT] = "",     [SIM_JOIN] = "join",               [SIM_DELAY] = "delayed put",
-        [SIM_LIMIT] = "limit", [SIM_COUNT] = "count",             [SIM_STAT] = "stat",
-        [SIM_EACH] = "each",   [SIM_RETURN] = "return",           [SIM_BACK] = "gift",
-        [SIM_LEAVING] = "leave", [SIM_BYE] = "bye"};
+    static const char *const names[] = {[SIM_PUT] = "put",
+                                        [SIM_PUT_WAIT] = "put that waits",
+                                        [SIM_PUT_START] = "started put",
+                                        [SIM_SELECT] = "",
+                                        [SIM_JOIN] = "join",
+                                        [SIM_DELAY] = "delayed put",
+                                        [SIM_LIMIT] = "limit",
+                                        [SIM_COUNT] = "count",
+                                        [SIM_STAT] = "stat",
+                                        [SIM_EACH] = "each",
+                                        [SIM_RETURN] = "return",
+                                        [SIM_BACK] = "gift",
+                                        [SIM_LEAVING] = "leave",
+                                        [SIM_BYE] = "bye"};
     static const char *const whens[] = {"wait", "skip", "strict skip", "until quiet"};
     int at = snprintf(text, SIM_TEXT, "op %u, client %u thread %u: %s", op->number, op->client, op->thread,
                       names[op->kind] != NULL ? names[op->kind] : "?");
@@ -54,8 +62,8 @@ void sim_text_of(const sim_t *s, const sim_op_t *op, char text[SIM_TEXT])
                        whens[op->select.when_empty]);
     }
     for (uint32_t i = 0; i < op->count; i++) {
-        at += snprintf(text + at, (size_t)(SIM_TEXT - at), " f%u(S%u)", op->folders[i],
-                       s->server_of[op->folders[i]]);
+        at +=
+            snprintf(text + at, (size_t)(SIM_TEXT - at), " f%u(S%u)", op->folders[i], s->server_of[op->folders[i]]);
     }
     if (op->kind == SIM_LIMIT) {
         at += snprintf(text + at, (size_t)(SIM_TEXT - at), " %" PRIu64 " memos, %" PRIu64 " bytes", op->memo_limit,
