@@ -83,15 +83,13 @@ enum {
     /* of a record */
     AT_RECORD_KIND = 8,
     AT_RECORD_LENGTH = 9,
-    AT_RECORD_NAME = 10,
-    FLAGS = WIRE_WAIT | WIRE_REDELIVERED | WIRE_NO_ANSWER | WIRE_COPY | WIRE_UNTIL_QUIET | WIRE_OLDEST |
-            WIRE_TAKE_ALL | WIRE_PHASE | WIRE_STATISTICS
+    AT_RECORD_NAME = 10
 };
 
 _Static_assert(MEMO_NAME_MAX % 8 == 0, "a name padded to words fits a folder");
 _Static_assert(CODEC_MAX == HEAD + 8 * NUMBERS + (size_t)MEMO_FOLDERS_MAX * (AT_NAME + MEMO_NAME_MAX),
                "the largest");
-_Static_assert(WIRE_TYPES <= 256, "a type is a byte");
+_Static_assert(WIRE_TYPES <= 256 && WIRE_FLAGS <= UINT16_MAX, "a type is a byte, flags are two");
 
 static void store16(unsigned char *to, uint16_t value)
 {
@@ -220,7 +218,7 @@ void codec_write(const wire_message_t *message, void *to)
 static bool head_valid(const unsigned char *from, size_t size)
 {
     return size >= HEAD && from[AT_VERSION] == VERSION && from[AT_TYPE] > WIRE_NOTHING &&
-           from[AT_TYPE] < WIRE_TYPES && (load16(from + AT_FLAGS) & ~FLAGS) == 0 &&
+           from[AT_TYPE] < WIRE_TYPES && (load16(from + AT_FLAGS) & ~WIRE_FLAGS) == 0 &&
            from[AT_HOW] <= WIRE_HOW_STRICT && from[AT_NUMBERS] <= NUMBERS && from[AT_MEMO] <= 1 &&
            from[AT_ZERO] == 0;
 }

@@ -85,7 +85,8 @@ enum {
     WIRE_OLDEST = 32,      /* SELECT: choose the oldest, not the first listed */
     WIRE_TAKE_ALL = 64,    /* CHAIN, NEXT: a join; UNLOCK: it takes effect */
     WIRE_PHASE = 128,      /* counts as a phase of a strict skip (one message of each phase has it) */
-    WIRE_STATISTICS = 256  /* an answer to STAT: not counted itself */
+    WIRE_STATISTICS = 256, /* an answer to STAT: not counted itself */
+    WIRE_FLAGS = 511       /* all of them: no message has another */
 };
 
 /* How a SELECT, LATCH, LINK behaves when all is empty: message.how. */
