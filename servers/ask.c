@@ -39,7 +39,7 @@ static void answer_bytes(engine_t *e, const wire_message_t *m, const void *bytes
 void on_stat(engine_t *e, const wire_message_t *m)
 {
     unsigned char bytes[CODEC_STAT_BYTES];
-    memo_stat_t stat = {.folders = HASH_COUNT(e->directory.folders),
+    memo_stat_t stat = {.folders = directory_folders(&e->directory),
                         .memos = e->directory.memos,
                         .bytes = e->directory.bytes,
                         .waiters = e->directory.waiters,
@@ -80,10 +80,13 @@ void on_each(engine_t *e, const wire_message_t *m)
         return;
     }
     for (; f != NULL && used + CODEC_RECORD_MAX <= PAGE_BYTES; f = f->hh.next) {
-        codec_record_t record = {.folder = f->name, .memos = f->memos, .bytes = f->bytes, .waiters = f->waiters};
-        used += codec_write_record(&record, page + used);
+        codec_record_t record;
         last = f->serial;
         e->directory.walked = f;
+        if (folder_idle(f))
+            continue;
+        record = (codec_record_t){.folder = f->name, .memos = f->memos, .bytes = f->bytes, .waiters = f->waiters};
+        used += codec_write_record(&record, page + used);
     }
     answer_bytes(e, m, page, used, f != NULL ? last : 0);
     free(page);

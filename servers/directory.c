@@ -75,21 +75,55 @@ folder_t *directory_dirty(directory_t *d)
     return f;
 }
 
-static bool idle(const folder_t *f)
+bool folder_idle(const folder_t *f)
 {
-    return f->memos == 0 && f->waiters == 0 && f->gets[GET_WATCHER].first == NULL && f->limit_memos == 0 &&
-           f->limit_bytes == 0 && f->reserved_memos == 0 && f->room_first == NULL && f->delayed_first == NULL &&
-           f->locked == NULL && f->deferred_first == NULL && !f->dirty;
+    return f->memos == 0 && f->waiters == 0 && f->limit_memos == 0 && f->limit_bytes == 0 &&
+           f->reserved_memos == 0 && f->room_first == NULL && f->delayed_first == NULL && f->locked == NULL &&
+           f->deferred_first == NULL && !f->dirty;
 }
 
-void directory_drop_if_idle(directory_t *d, folder_t *f)
+static void drop(directory_t *d, folder_t *f)
 {
-    if (!idle(f))
-        return;
     if (d->walked == f)
         d->walked = NULL;
     HASH_DEL(d->folders, f);
     free(f);
+}
+
+/* The one that has rested longest goes, unless it is used again. */
+static void end_rest(directory_t *d)
+{
+    folder_t *f = d->resting_first;
+
+    d->resting_first = f->next_resting;
+    if (d->resting_first == NULL)
+        d->resting_last = NULL;
+    d->resting--;
+    f->resting = false;
+    if (folder_idle(f))
+        drop(d, f);
+}
+
+void directory_drop_if_idle(directory_t *d, folder_t *f)
+{
+    if (f->resting || !folder_idle(f))
+        return;
+    f->resting = true;
+    f->next_resting = NULL;
+    *(d->resting_last != NULL ? &d->resting_last->next_resting : &d->resting_first) = f;
+    d->resting_last = f;
+    if (++d->resting > DIRECTORY_RESTING)
+        end_rest(d);
+}
+
+uint64_t directory_folders(const directory_t *d)
+{
+    uint64_t folders = HASH_COUNT(d->folders);
+    const folder_t *f;
+
+    for (f = d->resting_first; f != NULL; f = f->next_resting)
+        folders -= folder_idle(f);
+    return folders;
 }
 
 bool folder_has_room(const folder_t *f, uint64_t size)

@@ -90,8 +90,9 @@ struct folder {
     deferred_t *deferred_first, *deferred_last;
     uint64_t wanted; /* by the join that is being looked at: 0 in between */
     uint64_t serial; /* of its making: WIRE_EACH goes by it */
-    folder_t *next_dirty;
-    bool dirty; /* something has changed: engine.c settles it */
+    folder_t *next_dirty, *next_resting;
+    bool resting; /* in the directory's list */
+    bool dirty;   /* something has changed: engine.c settles it */
 };
 
 typedef struct directory {
@@ -99,6 +100,8 @@ typedef struct directory {
     uint64_t stamp;
     uint64_t memos, bytes, latched, waiters, deferred, delayed;
     uint64_t serial;
+    folder_t *resting_first, *resting_last; /* folders that were idle when they came into the list */
+    unsigned resting;
     folder_t *walked; /* where the last page of WIRE_EACH ended, if that is still there */
     folder_t *dirty_first, *dirty_last;
 } directory_t;
@@ -114,8 +117,18 @@ void directory_touch(directory_t *d, folder_t *f);
 /* The next folder to look at; NULL none. */
 folder_t *directory_dirty(directory_t *d);
 
-/* Frees it when it says nothing any more. */
+/* Whether it says nothing any more: nobody can tell that it is there. */
+bool folder_idle(const folder_t *f);
+
+/*
+ * Lets it rest when it is idle: it goes when DIRECTORY_RESTING others have come to rest after it. A folder that is
+ * emptied and filled in turn, as most are, is not made anew each time.
+ */
+#define DIRECTORY_RESTING 64u
 void directory_drop_if_idle(directory_t *d, folder_t *f);
+
+/* Folders that are not idle. */
+uint64_t directory_folders(const directory_t *d);
 
 /* ---- memos ----------------------------------------------------------------------------------------------- */
 

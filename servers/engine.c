@@ -562,7 +562,7 @@ void engine_look(const engine_t *e, engine_figures_t *figures)
     const folder_t *f;
 
     *figures = e->figures;
-    figures->folders = HASH_COUNT(e->directory.folders);
+    figures->folders = directory_folders(&e->directory);
     figures->memos = e->directory.memos;
     figures->bytes = e->directory.bytes;
     figures->waiters = e->directory.waiters;
