@@ -230,10 +230,9 @@ static void send_unsent(loop_t *l)
 
 /* ---- the engine's other wishes ------------------------------------------------------------------------------- */
 
-static wire_memo_t *make(void *arg, const void *bytes, size_t size)
+static wire_memo_t *make_of(self_t *s, const void *bytes, size_t size)
 {
-    loop_t *l = arg;
-    struct memo *m = hand_alloc(l->s, size);
+    struct memo *m = hand_alloc(s, size);
 
     if (m == NULL)
         return NULL;
@@ -242,11 +241,23 @@ static wire_memo_t *make(void *arg, const void *bytes, size_t size)
     return near_wire(m);
 }
 
+/* Figures and lists, which are soon read and freed: to be had of a full space too. */
+static wire_memo_t *make(void *arg, const void *bytes, size_t size)
+{
+    self_t *s = ((loop_t *)arg)->s;
+    wire_memo_t *m;
+
+    s->from_reserve = true;
+    m = make_of(s, bytes, size);
+    s->from_reserve = false;
+    return m;
+}
+
 static wire_memo_t *copy(void *arg, wire_memo_t *memo)
 {
     struct memo *m = near_memo(memo);
 
-    return make(arg, hand_data(m), m->size);
+    return make_of(((loop_t *)arg)->s, hand_data(m), m->size);
 }
 
 static void free_memo(void *arg, wire_memo_t *memo)
@@ -271,7 +282,8 @@ static void receive(self_t *s, const wire_message_t *message, struct memo **enve
 {
     loop_t *l = arg;
 
-    (void)s;
+    if (heap_pressed(s))
+        heap_flush(s); /* before anything is answered: who found no memory asks, and tries again */
     l->envelope = envelope;
     handle(l, message);
     l->envelope = &l->none;
