@@ -74,6 +74,8 @@ static int alloc(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_n
     if (s == NULL)
         return result;
     *m = hand_alloc(s, size);
+    if (*m == NULL && asks_press(sp, s) == MEMO_OK)
+        *m = hand_alloc(s, size);
     if (*m == NULL && (size > HAND_MEMO_MAX || size + sizeof(struct memo) > heap_capacity(s->root)))
         result =
             memo_error(MEMO_EINVAL, "a memo of %zu bytes is larger than the space could ever hold (%llu bytes)",

@@ -219,10 +219,14 @@ bool carry_receive(mpi_space_t *sp);
 /* What a far link calls. */
 void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, size_t body_size);
 void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size);
+void carry_drop(void *arg, uint32_t peer, void *body, size_t body_size);
 
 /* dead.h's `send`. What a thread without the mutex would send to another node is left; carry_left sends it. */
 int carry_dead(self_t *s, uint32_t server, const wire_message_t *message, void *arg);
 void carry_left(mpi_space_t *sp);
+
+/* Gives back the memory that the mailbox's party keeps for later. */
+void carry_spare(mpi_space_t *sp);
 
 void carry_free(mpi_space_t *sp);
 
@@ -295,6 +299,8 @@ int64_t requests_deadline(const mpi_space_t *sp, int64_t deadline);
 void requests_stop(mpi_space_t *sp);
 void requests_free(mpi_space_t *sp);
 
+/* Somebody found no memory: has the servers of this node, and the mailbox, give back what they keep for later. */
+int asks_press(mpi_space_t *sp, self_t *s);
 int asks_limit(memo_space_t *space, const memo_folder_t *folder, uint64_t memos, uint64_t bytes);
 int asks_count(memo_space_t *space, const memo_folder_t *folder, uint64_t *memos, uint64_t *waiters);
 int asks_stat(memo_space_t *space, memo_stat_t *stat);

@@ -29,6 +29,42 @@ static int ask_about(mpi_space_t *sp, self_t *s, pending_t *p, wire_type_t type,
     return ask(sp, s, p, type, wire_server_of(folder, sp->launch.servers), folder, number);
 }
 
+/* Any folder of that server. */
+static memo_folder_t some_folder(const mpi_space_t *sp, uint32_t server)
+{
+    memo_folder_t folder;
+    uint32_t i = 0;
+
+    do {
+        folder = memo_folder_bytes(&i, sizeof i);
+        i++;
+    } while (wire_server_of(&folder, sp->launch.servers) != server);
+    return folder;
+}
+
+/* A server that has answered anything has looked whether it is to give memory back. */
+int asks_press(mpi_space_t *sp, self_t *s)
+{
+    const uint64_t number[4] = {0, 0, 0, 0};
+    uint32_t server;
+    pending_t p;
+
+    int result = pump_prepare(sp, space_thread(s));
+
+    if (result != MEMO_OK)
+        return result;
+    pthread_mutex_lock(&sp->mutex);
+    carry_spare(sp);
+    for (server = 0; server < sp->launch.servers && !sp->closing; server++)
+        if (launch_near(&sp->launch, server)) {
+            memo_folder_t folder = some_folder(sp, server);
+            ask_about(sp, s, &p, WIRE_COUNT, &folder, number);
+        }
+    pump_pass_on(sp);
+    pthread_mutex_unlock(&sp->mutex);
+    return MEMO_OK;
+}
+
 int asks_limit(memo_space_t *space, const memo_folder_t *folder, uint64_t memos, uint64_t bytes)
 {
     mpi_space_t *sp = space_of(space);

@@ -201,6 +201,18 @@ void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, 
     return m != NULL ? hand_data(m) : malloc(body_size + 1);
 }
 
+void carry_drop(void *arg, uint32_t peer, void *body, size_t body_size)
+{
+    mpi_space_t *sp = arg;
+
+    (void)peer;
+    (void)body_size;
+    if (in_region(sp, body))
+        near_free(sp->mailbox, (struct memo *)body - 1);
+    else
+        free(body);
+}
+
 /* There is no room for the memo: it goes back, and the call is told. */
 static void return_bytes(mpi_space_t *sp, uint32_t peer, const wire_message_t *message, const void *body,
                          uint64_t body_size)
@@ -340,6 +352,14 @@ void carry_left(mpi_space_t *sp)
             near_free(sp->mailbox, near_memo(left->message.memo));
         free(left);
     }
+}
+
+void carry_spare(mpi_space_t *sp)
+{
+    if (sp->spare != NULL)
+        near_free(sp->mailbox, sp->spare);
+    sp->spare = NULL;
+    heap_flush(sp->mailbox);
 }
 
 void carry_free(mpi_space_t *sp)

@@ -106,7 +106,9 @@ static int connect(mpi_space_t *sp, const far_user_t *user)
     launch_t *l = &sp->launch;
 
     sp->far = launch_far(l, user);
-    return sp->far != NULL || l->nodes == 1 ? MEMO_OK : memo_error(MEMO_ENOTSUP, "there is no link to other nodes");
+    return sp->far != NULL || l->nodes == 1
+               ? MEMO_OK
+               : memo_error(MEMO_EIO, "no link to other nodes: there is no memory for it, or MPI has refused");
 }
 
 static void disconnect(mpi_space_t *sp)
@@ -119,7 +121,7 @@ static void disconnect(mpi_space_t *sp)
 /* What fails at this rank alone is found before others rely on it. */
 static int open_client(mpi_space_t *sp)
 {
-    const far_user_t user = {.place = carry_place, .deliver = carry_deliver, .arg = sp};
+    const far_user_t user = {.place = carry_place, .deliver = carry_deliver, .drop = carry_drop, .arg = sp};
     int result = make_tables(sp);
 
     if (result == MEMO_OK)
@@ -237,9 +239,7 @@ static void say_goodbye(mpi_space_t *sp)
     pthread_mutex_lock(&sp->mutex);
     say(sp, WIRE_LEAVE);
     pump(sp);
-    if (sp->spare != NULL)
-        near_free(sp->mailbox, sp->spare);
-    sp->spare = NULL;
+    carry_spare(sp);
     dead_give_back(sp->mailbox);
     say(sp, WIRE_BYE);
     while (sp->far != NULL && sp->far->ops->sending(sp->far))

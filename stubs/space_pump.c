@@ -188,7 +188,7 @@ void pump_sleep(mpi_space_t *sp, thread_t *t, int64_t deadline)
     sp->pumper = NULL;
     repair_look(sp->mailbox, WAIT_TICK_NS / 2);
     if (heap_pressed(sp->mailbox))
-        heap_flush(sp->mailbox); /* somebody found no memory */
+        carry_spare(sp); /* somebody found no memory */
     part_look(sp);
     pump(sp);
 }
