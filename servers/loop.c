@@ -423,8 +423,23 @@ static void died(uint32_t peer, void *arg)
     launch_broken(((loop_t *)arg)->launch);
 }
 
+/* Clients of other nodes that have died. Of this node's, repairs tell, after what they had is back. */
+static void hear_of_the_dead(loop_t *l)
+{
+    wire_message_t gone = {.type = WIRE_GONE, .from = l->launch->self, .client = l->launch->self};
+    uint32_t peer;
+
+    while (l->far != NULL && (peer = launch_dead(l->launch)) != LAUNCH_NOBODY) {
+        if (peer >= l->launch->servers && !launch_near(l->launch, peer)) {
+            gone.number[0] = peer;
+            handle(l, &gone);
+        }
+    }
+}
+
 static void look_around(loop_t *l)
 {
+    hear_of_the_dead(l);
     repair_look(l->s, WAIT_TICK_NS / 2);
     if (heap_pressed(l->s))
         heap_flush(l->s);

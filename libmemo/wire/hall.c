@@ -17,13 +17,14 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* A place's fields are written by the process that has it; a barrier's by those that meet there. */
+/* A place's fields are written by the process that has it, a barrier's by those that meet there. */
 typedef struct place {
     _Atomic uint32_t arrived; /* of the barrier that has this place's number */
     _Atomic uint32_t round;   /* of that barrier: a futex */
     _Atomic int32_t pid;      /* stored last; 0: has not entered */
     _Atomic uint32_t leaves;
-    _Atomic uint64_t start; /* when the process started, as the kernel counts: a pid may be given twice */
+    _Atomic uint32_t claimed; /* by any process, when this one has died */
+    _Atomic uint64_t start;   /* when the process started, as the kernel counts: a pid may be given twice */
 } place_t;
 
 struct hall_page {
@@ -197,13 +198,15 @@ bool hall_released(const hall_t *h)
     return atomic_load_explicit(&h->page->released, memory_order_acquire) != 0;
 }
 
-void hall_look(hall_t *h)
+bool hall_dead(const hall_t *h, uint32_t place)
 {
-    for (uint32_t i = 0; h->can_look && i < h->places; i++) {
-        const place_t *place = &h->page->places[i];
-        if (atomic_load_explicit(&place->leaves, memory_order_acquire) == 0 && looks_dead(place)) {
-            hall_break(h);
-            return;
-        }
-    }
+    const place_t *other = &h->page->places[place];
+    /* Pairs with hall_leave: who is gone, and has not left by then, never will. */
+    bool dead = h->can_look && looks_dead(other);
+    return dead && atomic_load_explicit(&other->leaves, memory_order_acquire) == 0;
+}
+
+bool hall_claim(hall_t *h, uint32_t place)
+{
+    return atomic_exchange_explicit(&h->page->places[place].claimed, 1, memory_order_relaxed) == 0;
 }

@@ -50,7 +50,10 @@ bool hall_released(const hall_t *h);
 uint32_t hall_news(const hall_t *h);
 void hall_wait(hall_t *h, uint32_t seen, int64_t ns);
 
-/* Breaks it if somebody who has not left is dead. */
-void hall_look(hall_t *h);
+/* Whether the process of that place has died before it left. */
+bool hall_dead(const hall_t *h, uint32_t place);
+
+/* True for one of those who ask about that place: it is to tell others. */
+bool hall_claim(hall_t *h, uint32_t place);
 
 #endif

@@ -68,6 +68,15 @@ far_t *launch_far(launch_t *l, const far_user_t *user);
  * also after launch_leave (l may be NULL).
  */
 void launch_broken(launch_t *l);
+
+/*
+ * A peer that has died, each once in each process that asks; LAUNCH_NOBODY: none but those. It looks at the
+ * processes of this real node, not at each call, and tells the other nodes what it has found; and hears what they
+ * tell. So whoever serves or waits for peers of other nodes asks now and then: there is nobody else to tell it. (Of
+ * its own node, repairs tell, and bring back what the dead had first.) Not for two threads at once.
+ */
+#define LAUNCH_NOBODY UINT32_MAX
+uint32_t launch_dead(launch_t *l);
 void launch_leave(launch_t *l);
 
 /* The space is open, for this process and all others: `memo guard` is told so. Calls `end` once, when the process

@@ -188,8 +188,12 @@ static int begin(joining_t *j, launch_t *l, MPI_Comm comm, bool ours)
     j->peer_of = calloc(j->ranks, sizeof *j->peer_of);
     j->node_of = calloc(j->ranks, sizeof *j->node_of);
     l->node_of = calloc(j->ranks, sizeof *l->node_of);
-    launched.leave.real_of = calloc(j->ranks, sizeof *launched.leave.real_of);
-    if (!j->words || !j->real_of || !j->peer_of || !j->node_of || !l->node_of || !launched.leave.real_of) {
+    leave_t *leave = &launched.leave;
+    leave->real_of = calloc(j->ranks, sizeof *leave->real_of);
+    leave->peer_at = calloc(j->ranks, sizeof *leave->peer_at);
+    leave->dead = calloc(j->ranks, sizeof *leave->dead);
+    if (!j->words || !j->real_of || !j->peer_of || !j->node_of || !l->node_of || !leave->real_of ||
+        !leave->peer_at || !leave->dead) {
         note(j, MEMO_ENOMEM, "no memory for a job of %" PRIu32 " ranks", j->ranks);
     }
     if (!mpi_leave_prepare(ours)) {
@@ -268,10 +272,13 @@ static void place_peers(joining_t *j)
     launch_t *l = j->l;
     leave_t *leave = &launched.leave;
     l->nodes = roles_nodes(j->real_of, j->ranks, l->uri.nodes, j->node_of);
-    for (uint32_t rank = 0; rank < j->ranks; rank++) {
+    for (uint32_t rank = 0, place = 0; rank < j->ranks; rank++) {
         l->node_of[j->peer_of[rank]] = j->node_of[rank];
         leave->real_of[j->peer_of[rank]] = j->real_of[rank];
         leave->real_nodes += j->real_of[rank] == rank;
+        if (j->real_of[rank] == j->real_of[j->rank]) {
+            leave->peer_at[place++] = j->peer_of[rank]; /* as MPI_Comm_split_type has numbered them */
+        }
     }
     l->node = l->node_of[l->self];
     for (uint32_t peer = 0; peer < j->ranks; peer++) {

@@ -36,6 +36,8 @@ typedef struct leave {
     bool head;   /* one process of each real node speaks with the other nodes */
     uint32_t real_nodes, self, peers;
     uint32_t *real_of; /* of each peer */
+    uint32_t *peer_at; /* of each place of the hall */
+    bool *dead;        /* of each peer: what launch_dead has said */
     MPI_Comm control;  /* all peers, numbered as peers: for launch and leave */
     MPI_Comm heads;    /* the heads; MPI_COMM_NULL elsewhere */
 } leave_t;

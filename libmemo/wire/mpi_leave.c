@@ -32,7 +32,7 @@
 #define POLL_NS 10000000
 /* How long the news of a death may take to other nodes. */
 #define NEWS_NS 500000000
-#define TAG_BROKEN 1
+#define TAG_DEAD 1
 
 static struct {
     pid_t pid; /* whose all this is: a forked child leaves MPI alone */
@@ -43,6 +43,7 @@ static struct {
     void *arg;
     bool by_hand; /* mpiexec was told; the process is not to meet MPI's own end */
     int status;
+    int64_t looked; /* for the dead, when */
 } leaving;
 
 /* ---- the others ------------------------------------------------------------------------------------------ */
@@ -65,49 +66,103 @@ void mpi_leave_broken(void)
     }
 }
 
-/* Whether a process of another node has said that somebody died. */
-static bool hears_broken(void)
+/* ---- the dead ------------------------------------------------------------------------------------------------ */
+
+/* Notes a peer that has died. False: that was known. */
+static bool note_dead(uint32_t peer)
 {
-    int said = 0;
-    return leaving.leave.real_nodes > 1 && (MPI_Iprobe(MPI_ANY_SOURCE, TAG_BROKEN, leaving.leave.control, &said,
-                                                       MPI_STATUS_IGNORE) != MPI_SUCCESS ||
-                                            said);
+    bool news = peer >= leaving.leave.peers || !leaving.leave.dead[peer];
+    if (peer < leaving.leave.peers) {
+        leaving.leave.dead[peer] = true;
+    }
+    hall_break(&leaving.leave.hall);
+    return news;
 }
 
-/* Tells all processes of other nodes, as far as they hear in time: some may be dead. */
-static void say_broken(void)
+/* Tells all processes of other nodes, as far as they hear before `until`: they may be dead themselves. *peer stays.
+ */
+static void tell(const uint32_t *peer, int64_t until)
 {
     const leave_t *leave = &leaving.leave;
-    int64_t until = wait_now() + NEWS_NS;
-    for (uint32_t peer = 0; leave->real_nodes > 1 && peer < leave->peers; peer++) {
-        if (leave->real_of[peer] != leave->real_of[leave->self]) {
-            MPI_Request request;
-            if (MPI_Isend(NULL, 0, MPI_BYTE, (int)peer, TAG_BROKEN, leave->control, &request) == MPI_SUCCESS) {
-                mpi_launch_finish(&request, until);
-            }
+    for (uint32_t other = 0; leave->real_nodes > 1 && other < leave->peers; other++) {
+        MPI_Request request;
+        if (leave->real_of[other] != leave->real_of[leave->self] && !leave->dead[other] &&
+            MPI_Isend(peer, 1, MPI_UINT32_T, (int)other, TAG_DEAD, leave->control, &request) == MPI_SUCCESS) {
+            mpi_launch_finish(&request, until);
         }
     }
 }
+
+/* A place of this real node whose process has died, if that is news. */
+static uint32_t look(void)
+{
+    leave_t *leave = &leaving.leave;
+    int64_t now = wait_now();
+    if (now - leaving.looked < LOOK_NS) {
+        return LAUNCH_NOBODY;
+    }
+    for (uint32_t place = 0; place < leave->hall.places; place++) {
+        uint32_t peer = leave->peer_at[place];
+        if (!leave->dead[peer] && hall_dead(&leave->hall, place)) {
+            note_dead(peer);
+            if (hall_claim(&leave->hall, place)) {
+                tell(&leave->peer_at[place], now + NEWS_NS);
+            }
+            return peer;
+        }
+    }
+    leaving.looked = now;
+    return LAUNCH_NOBODY;
+}
+
+/* What a process of another node has found. */
+static uint32_t hear(void)
+{
+    MPI_Comm control = leaving.leave.control;
+    MPI_Status status;
+    uint32_t peer;
+    int said = 0;
+    while (leaving.leave.real_nodes > 1 &&
+           MPI_Iprobe(MPI_ANY_SOURCE, TAG_DEAD, control, &said, &status) == MPI_SUCCESS && said &&
+           MPI_Recv(&peer, 1, MPI_UINT32_T, status.MPI_SOURCE, TAG_DEAD, control, MPI_STATUS_IGNORE) ==
+               MPI_SUCCESS) {
+        if (note_dead(peer) && peer < leaving.leave.peers) {
+            return peer;
+        }
+    }
+    return LAUNCH_NOBODY;
+}
+
+uint32_t launch_dead(launch_t *l)
+{
+    (void)l; /* there is one in a process */
+    if (!leaving.known) {
+        return LAUNCH_NOBODY;
+    }
+    uint32_t peer = look();
+    return peer != LAUNCH_NOBODY ? peer : hear();
+}
+
+static void look_around(void)
+{
+    while (launch_dead(NULL) != LAUNCH_NOBODY) {
+    }
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------------- */
 
 /* Sleeps until `done`, or a death is known, looking for one now and then. True: done. */
 static bool sleep_until(bool (*done)(const hall_t *h))
 {
     hall_t *h = &leaving.leave.hall;
     bool polls = leaving.leave.head && leaving.leave.real_nodes > 1;
-    int64_t looked = wait_now();
     while (!hall_broken(h)) {
         uint32_t seen = hall_news(h);
         if (done(h)) {
             return true;
         }
         hall_wait(h, seen, polls ? POLL_NS : LOOK_NS);
-        if (polls && hears_broken()) {
-            hall_break(h);
-        }
-        if (wait_now() - looked >= LOOK_NS) {
-            hall_look(h);
-            looked = wait_now();
-        }
+        look_around();
     }
     return false;
 }
@@ -117,7 +172,7 @@ static bool sleep_until(bool (*done)(const hall_t *h))
 static void drain(void)
 {
     for (int i = 0; i < 20; i++) {
-        hears_broken();
+        look_around();
         nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
     }
 }
@@ -136,9 +191,7 @@ static bool heads_meet(void)
             drain();
             return result == MPI_SUCCESS;
         }
-        if (hears_broken()) {
-            hall_break(h);
-        }
+        look_around();
     }
     return false;
 }
@@ -214,7 +267,9 @@ static void at_exit(int status, void *unused)
         return;
     }
     if (!whole) {
-        say_broken();
+        static const uint32_t somebody = LAUNCH_NOBODY;
+        look_around();
+        tell(&somebody, wait_now() + NEWS_NS); /* others may wait for who has not died, but knows of a death */
     }
     int fd = pmi_descriptor();
     if (fd >= 0) {
