@@ -93,6 +93,9 @@ memo_space_t *command_open(void)
     unsetenv("MEMO_RUN");
     memo_space_t *space;
     int result = memo_open(&space, uri_given);
+    if (result == MEMO_SERVED) {
+        exit(EXIT_DONE);
+    }
     if (result != MEMO_OK) {
         fail("%s", reason(result));
     }
