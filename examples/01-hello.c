@@ -9,6 +9,8 @@ int main(int argc, char *argv[])
     memo_space_t *space;
     memo_t *m = NULL;
     int result = memo_open(&space, NULL); /* $MEMO_SPACE, or the default space */
+    if (result == MEMO_SERVED)            /* over MPI this process was a server, and everybody is done */
+        return 0;
     if (result == MEMO_OK && argc > 1)
         result = memo_write(space, &greetings, argv[1], strlen(argv[1]));
     else if (result == MEMO_OK && (result = memo_get(space, &greetings, &m)) == MEMO_OK)

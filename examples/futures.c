@@ -160,6 +160,8 @@ int main(int argc, char *argv[])
         }
     }
     team_open(&team, uri);
+    if (!team.forked && team.ranks < 2)
+        quit("somebody has to compute the answers: start two clients or more");
     team_fork(&team, workers + 1);
     if (team.rank == 0)
         right = ask(&team);

@@ -15,8 +15,8 @@
  * flush, so that chunks can stand one after the other, and has the 32 KiB before it for a dictionary, so that
  * little is lost by cutting. The checksum is put together from those of the chunks by crc32_combine.
  *
- * Started alone it forks its workers and replaces those that are killed; under `memo run -n N` rank 0 is the
- * master.
+ * Started alone it forks its workers and replaces those that are killed; under `memo run -n N` and mpiexec rank 0
+ * is the master.
  */
 #include "team.h"
 
@@ -531,8 +531,8 @@ int main(int argc, char *argv[])
     run.options.workers = cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (int)cpus;
     read_options(argc, argv, &run.options);
     team_open(&run.team, private_space(&run.options));
-    if (!run.team.forked && run.team.ranks > WORKERS_MAX)
-        quit("at most %d ranks", WORKERS_MAX);
+    if (!run.team.forked && (run.team.ranks < 2 || run.team.ranks > WORKERS_MAX))
+        quit("a master and its workers are 2 to %d clients, not %d", WORKERS_MAX, run.team.ranks);
     run.jar = team_folder(&run.team, JAR, 0);
     if (run.team.rank == 0)
         master(&run);

@@ -1,8 +1,11 @@
 /*
  * pipeline-filter - the second of three unrelated programs (pipeline.h): keeps the lines that match a pattern.
  *
- * It serves whoever has lines, until somebody puts a memo into "pipeline/stop", or kills it. memo_alt waits for
+ * It serves whoever has lines, until somebody puts a memo into "pipeline/stop", or kills it. The select waits for
  * both at once, and takes the first listed that has something: it stops when there are no lines left.
+ *
+ * Started together with source and sink (by mpiexec), it stops by itself too: when those have closed the space, and
+ * only filters are left, all of which wait, it is quiet. Started by whoever, whenever, there is no such moment.
  */
 #include "pipeline.h"
 
@@ -30,10 +33,11 @@ int main(int argc, char *argv[])
     memo_folder_t folders[2] = {pipeline_lines(), pipeline_stop()};
     const char *uri = NULL;
     memo_space_t *space;
+    memo_select_t select = MEMO_SELECT_INIT;
     regex_t pattern;
     memo_t *m;
     size_t which;
-    int option;
+    int option, result;
 
     while ((option = getopt(argc, argv, "s:")) != -1) {
         switch (option) {
@@ -47,8 +51,11 @@ int main(int argc, char *argv[])
     if (optind + 1 != argc || regcomp(&pattern, argv[optind], REG_EXTENDED) != 0)
         quit("the one argument should be an extended regular expression");
     must(memo_open(&space, uri), "opening the space");
-    for (;;) {
-        must(memo_alt(space, folders, 2, &m, &which), "waiting for lines");
+    select.folders = folders;
+    select.count = 2;
+    select.when_empty = memo_ranks(space) > 1 ? MEMO_UNTIL_QUIET : MEMO_WAIT;
+    while ((result = memo_select(space, &select, &m, &which)) != MEMO_QUIET) {
+        must(result, "waiting for lines");
         if (which == 1)
             break;
         batch_t *batch = memo_data(m);

@@ -5,9 +5,10 @@
  *     pipeline-filter PATTERN    keeps the lines that match; as many of them as you like, for as long as you like
  *     pipeline-sink              prints what is left, in order
  *
- * The three are started by different people, in any order, from different terminals; they have nothing in common
- * but the space and this file. Several sources and sinks may be at work at once: a source opens a run for its text,
- * with a symbol of its own, and the batches of the run go to the elements of that symbol's array.
+ * The three are started by different people, in any order, from different terminals (over MPI by one mpiexec, since
+ * nobody can join later there); they have nothing in common but the space and this file. Several sources and sinks
+ * may be at work at once: a source opens a run for its text, with a symbol of its own, and the batches of the run
+ * go to the elements of that symbol's array.
  *
  * One memo carries a batch all the way. A filter marks the lines to be dropped in place, by a zero for the newline
  * at their end. A filter that is killed half-way has marked some; the batch is back in its folder at once, and the

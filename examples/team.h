@@ -1,10 +1,10 @@
 /*
  * team.h - a team of processes that work on one thing, for the examples that are such a team.
  *
- * Started alone, a program forks its team. Started by `memo run -n N` (or mpiexec), it is one of N already. After
- * team_fork() both look the same: each process has a handle of its own on the space, a rank, and the symbol of this
- * run. All folders of the run are elements of that symbol's array, so that runs never meet one another, nor what an
- * earlier one left behind.
+ * Started alone, a program forks its team. Started by `memo run -n N` or mpiexec, it is one of N already; over MPI
+ * also when N is 1, for nobody can join later there. After team_fork() both look the same: each process has a
+ * handle of its own on the space, a rank, and the symbol of this run. All folders of the run are elements of that
+ * symbol's array, so that runs never meet one another, nor what an earlier one left behind.
  */
 #ifndef EXAMPLES_TEAM_H
 #define EXAMPLES_TEAM_H
@@ -51,6 +51,14 @@ static inline void team_share_symbol(team_t *team)
     memo_free(m);
 }
 
+/* Whether the space is over MPI, where processes cannot be added by fork. */
+static inline bool team_over_mpi(const char *uri)
+{
+    if (uri == NULL)
+        uri = getenv("MEMO_SPACE");
+    return uri != NULL && strncmp(uri, "mpi-", 4) == 0;
+}
+
 /* Opens the space. From here to team_fork() rank 0 may prepare what its team will find. */
 static inline void team_open(team_t *team, const char *uri)
 {
@@ -58,7 +66,7 @@ static inline void team_open(team_t *team, const char *uri)
     must(memo_open(&team->space, uri), "opening the space");
     team->rank = memo_rank(team->space);
     team->ranks = memo_ranks(team->space);
-    team->forked = team->ranks == 1;
+    team->forked = team->ranks == 1 && !team_over_mpi(uri);
     team_share_symbol(team);
 }
 
