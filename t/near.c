@@ -18,7 +18,7 @@ enum {
     FOLDERS = 5,
     WINDOW = 16,
     MEMOS = 64,
-    STEPS = 3000,
+    STEPS = 20000,
     BYTES = 16 << 20,
     TRIPS = 100000,
     UNREAD_MOST = 300
@@ -620,6 +620,15 @@ static void test_deaths(const char *only)
 
 /* ---- mailboxes that go ----------------------------------------------------------------------------------- */
 
+/* What comes is for him, not for who had his index before. */
+static void hold_own(self_t *s, const wire_message_t *message, struct memo **envelope, void *arg)
+{
+    (void)envelope;
+    (void)arg;
+    if (message->request != s->id)
+        wrong("a message has come to another");
+}
+
 /* Opens, lets itself be sent to, and goes in one way or the other, again and again. */
 static void comer_and_goer(bool dies)
 {
@@ -631,6 +640,7 @@ static void comer_and_goer(bool dies)
         open_victim(&n, NULL);
         atomic_store(&shared->mailbox, victim->id);
         usleep((unsigned)(bench_random(&random) % 300));
+        near_scan(victim, hold_own, NULL);
         if (dies)
             raise(SIGKILL);
         node_leave(victim);
@@ -654,7 +664,7 @@ static void send_until_gone(unsigned long *sent, unsigned long *refused)
 {
     party_id_t to = atomic_exchange(&shared->mailbox, 0);
     wire_folder_t from = {.name = folder(7)};
-    wire_message_t message = {.type = WIRE_ANSWER, .folders = &from, .count = 1};
+    wire_message_t message = {.type = WIRE_ANSWER, .request = to, .folders = &from, .count = 1};
     struct memo *m;
     int result;
 
