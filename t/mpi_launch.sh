@@ -161,6 +161,13 @@ result $? "and in MPI_Finalize"
 run -n 4 "$rank" --broken --sleep 2:1000 --cpu --exit 6
 idle "when a death is known, nobody waits" 4 6
 
+run -n 4 "$rank" --stick 2 --cpu --exit 7
+idle "a rank that is stuck in MPI_Finalize leaves all the same, and so do the others" 4 7
+run -n 3 "$rank" --fork --cpu --exit 3
+idle "forked children exit too" 6 3
+[ "$(grep -c ': child exited' "$out")" = 3 ]
+result $? "and leave MPI alone"
+
 two="-launcher fork -hosts nodeA,nodeB -genv UCX_TLS tcp,self"
 for late in 0 1 2 3; do
     run $two -n 4 "$rank" --messages --sleep $late:1000 --cpu --exit 3
@@ -169,6 +176,11 @@ done
 peers_before=$(grep -c ' node [01]/2 with 2 nodes 0,1,0,1 ' "$out")
 [ "$peers_before" = 4 ] && grep -q '^token 4 of 4' "$out"
 result $? "between two nodes messages pass"
+
+run $two -n 4 "$rank" --odd 3 --exit 9
+[ $status = 9 ] && [ "$(grep -c '^rank .: malformed argument: rank 3 opens another' "$out")" = 4 ] &&
+    [ "$(grep -c '' "$out")" = 4 ]
+result $? "over TCP, what cannot be opened is left too"
 
 # ---- deaths ------------------------------------------------------------------------------------------------
 

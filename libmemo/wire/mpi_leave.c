@@ -8,7 +8,8 @@
  * Then MPI_Finalize, if all are on one node and live. Between nodes MPICH 4.0 may never return from it (a barrier
  * of mpiexec's meets connections being closed), and once a process has died it does not. So then nobody calls it:
  * each tells mpiexec by hand that it ends as it should (pmi.h), and ends before anything takes MPI apart, but after
- * the program's own exit handlers. Some doing it the one way and some the other would confuse mpiexec.
+ * the program's own exit handlers. Some doing it the one way and some the other would confuse mpiexec. A job whose
+ * opening failed, which knows nothing of nodes, ends so too.
  *
  * Where the program called MPI_Init itself, MPI_Finalize is the program's too; MPI calls us first in it.
  */
@@ -167,16 +168,6 @@ static bool sleep_until(bool (*done)(const hall_t *h))
     return false;
 }
 
-/* What is still on its way to us is read: a connection that is closed on something unread takes along what we sent.
- */
-static void drain(void)
-{
-    for (int i = 0; i < 20; i++) {
-        look_around();
-        nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
-    }
-}
-
 /* The heads of all nodes, once all their processes leave. */
 static bool heads_meet(void)
 {
@@ -188,7 +179,6 @@ static bool heads_meet(void)
     while (!hall_broken(h)) {
         int result = mpi_launch_finish(&request, wait_now() + LOOK_NS);
         if (result != MPI_ERR_PENDING) {
-            drain();
             return result == MPI_SUCCESS;
         }
         look_around();
@@ -223,23 +213,42 @@ static void *finalize(void *unused)
     return unused;
 }
 
-/*
- * Calls MPI_Finalize, in a thread of its own, for it may be stuck even so: somebody died while leaving, or went
- * away without. False: it has not returned, or was better not called.
- */
+/* Calls MPI_Finalize, in a thread of its own, for it is stuck if somebody dies now. False: it has not returned. */
 static bool finalize_in_time(void)
 {
     pthread_t thread;
     int64_t until = wait_now() + FINALIZE_NS;
     struct timespec end = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
-    if (pmi_descriptor() >= 0 && leaving.known && leaving.leave.real_nodes > 1) {
-        return false;
-    }
     if (pmi_descriptor() < 0 || pthread_create(&thread, NULL, finalize, NULL) != 0) {
         finalize(NULL); /* there would be nothing else to do */
         return true;
     }
-    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) == 0;
+    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) == 0) {
+        return true;
+    }
+    /* It may be reading what mpiexec says, and would take the answer to what we say next. It ends where it waits.
+     */
+    pthread_cancel(thread);
+    return false;
+}
+
+/* Ends MPI for this process, if we began it. False: it is to leave by hand. */
+static bool end_mpi(void)
+{
+    static const uint32_t somebody = LAUNCH_NOBODY;
+    int fd = pmi_descriptor();
+    if (!wait_for_others()) {
+        look_around();
+        tell(&somebody, wait_now() + NEWS_NS); /* others may wait for who has not died, but knows of a death */
+        return false;
+    }
+    if (fd < 0 || (leaving.known && leaving.leave.real_nodes == 1)) {
+        return finalize_in_time();
+    }
+    /* A connection that is closed on something unread takes along what was sent: nobody ends before all have read.
+     */
+    pmi_meet(fd, FINALIZE_NS / 1000000);
+    return false;
 }
 
 static void close_space(void)
@@ -262,28 +271,19 @@ static void at_exit(int status, void *unused)
     if (!leaving.ours) {
         return;
     }
-    bool whole = wait_for_others();
-    if (whole && finalize_in_time()) {
-        return;
-    }
-    if (!whole) {
-        static const uint32_t somebody = LAUNCH_NOBODY;
-        look_around();
-        tell(&somebody, wait_now() + NEWS_NS); /* others may wait for who has not died, but knows of a death */
-    }
-    int fd = pmi_descriptor();
-    if (fd >= 0) {
-        pmi_say_finalize(fd);
-    }
+    leaving.by_hand = !end_mpi();
     leaving.status = status;
-    leaving.by_hand = true;
 }
 
 /* After all exit handlers, and before those of the libraries that this one needs: MPI's. */
 __attribute__((destructor)) static void at_last(void)
 {
     if (leaving.by_hand && getpid() == leaving.pid) {
+        int fd = pmi_descriptor();
         fflush(NULL);
+        if (fd >= 0) {
+            pmi_say_finalize(fd);
+        }
         _exit(leaving.status);
     }
 }

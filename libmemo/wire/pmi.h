@@ -1,6 +1,6 @@
 /*
- * pmi.h - what a process says to mpiexec without MPI: that it ends as it should (PMI version 1, which MPICH's
- * mpiexec speaks on the descriptor that PMI_FD names). Who has not said so and ends, takes the job with it.
+ * pmi.h - what a process says to mpiexec without MPI (PMI version 1, which MPICH's mpiexec speaks on the descriptor
+ * that PMI_FD names): that it ends as it should. Who ends and has not said so, takes the job with it.
  */
 #ifndef WIRE_PMI_H
 #define WIRE_PMI_H
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 /* The descriptor, or -1: no such mpiexec has started us. */
@@ -21,25 +22,37 @@ static inline int pmi_descriptor(void)
     return text != NULL && *text != '\0' && *end == '\0' && fd >= 0 && fd <= 1 << 20 ? (int)fd : -1;
 }
 
-/*
- * Says it, and reads the answer, for a second at most: somebody else may be reading there, a thread that is stuck
- * in MPI_Finalize. False: mpiexec does not hear.
- */
-static inline bool pmi_say_finalize(int fd)
+static inline bool pmi_say(int fd, const char *text)
 {
-    static const char said[] = "cmd=finalize\n";
+    /* It is a socket; nobody is to die of it. */
+    return send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text);
+}
+
+/* Reads an answer's line, waiting no longer than that. */
+static inline bool pmi_hear(int fd, int timeout_ms)
+{
     char answer[256];
     struct pollfd ready = {.fd = fd, .events = POLLIN};
-    /* It is a socket; nobody is to die of it. */
-    if (send(fd, said, sizeof said - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof said - 1)) {
-        return false;
-    }
-    for (;;) {
-        ssize_t n = poll(&ready, 1, 1000) > 0 ? read(fd, answer, sizeof answer) : -1;
-        if (n <= 0 || memchr(answer, '\n', (size_t)n) != NULL) {
+    ssize_t n = 1;
+    while (n > 0 && poll(&ready, 1, timeout_ms) > 0) {
+        n = read(fd, answer, sizeof answer);
+        if (n > 0 && memchr(answer, '\n', (size_t)n) != NULL) {
             return true;
         }
     }
+    return false;
+}
+
+/* Sleeps until all processes that mpiexec has started have come here, or for so long. */
+static inline bool pmi_meet(int fd, int timeout_ms)
+{
+    return pmi_say(fd, "cmd=barrier_in\n") && pmi_hear(fd, timeout_ms);
+}
+
+/* The last thing to be said. mpiexec ends the job if it cannot answer. */
+static inline bool pmi_say_finalize(int fd)
+{
+    return pmi_say(fd, "cmd=finalize\n") && pmi_hear(fd, 1000);
 }
 
 #endif

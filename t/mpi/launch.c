@@ -14,6 +14,8 @@
  *   --broken            those that remain know that somebody is
  *   --cpu               prints how much CPU time a rank used after it was told to leave
  *   --shut RANK         that rank cannot open shared memory
+ *   --stick RANK        that rank never returns from MPI_Finalize
+ *   --fork              has a child that exits too
  *   --exit STATUS       exits with it
  */
 #include <mpi.h>
@@ -28,6 +30,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,17 +52,20 @@ enum {
     BROKEN,
     CPU,
     SHUT,
+    STICK,
+    FORK,
     EXIT
 };
 
 static struct {
-    bool server, init, twice, open, messages, broken, cpu, has_uri;
-    int odd, sleeper, sleep_ms, killed, shut, status;
+    bool server, init, twice, open, messages, broken, cpu, fork, has_uri;
+    int odd, sleeper, sleep_ms, killed, shut, stuck, status;
     memo_uri_t uri;
 } given = {.odd = -1,
            .sleeper = -1,
            .killed = -1,
            .shut = -1,
+           .stuck = -1,
            .uri = {.scheme = "mpi-latch", .name = "test"},
            .has_uri = true};
 
@@ -85,6 +91,15 @@ int shm_open(const char *name, int flags, mode_t mode)
     return real(name, flags, mode);
 }
 
+/* In place of MPI's, which has another name too. */
+int MPI_Finalize(void)
+{
+    while (rank == given.stuck) {
+        pause();
+    }
+    return PMPI_Finalize();
+}
+
 static void read_options(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -103,6 +118,8 @@ static void read_options(int argc, char **argv)
         {"broken", no_argument, NULL, BROKEN},
         {"cpu", no_argument, NULL, CPU},
         {"shut", required_argument, NULL, SHUT},
+        {"stick", required_argument, NULL, STICK},
+        {"fork", no_argument, NULL, FORK},
         {"exit", required_argument, NULL, EXIT},
         {NULL, 0, NULL, 0},
     };
@@ -155,6 +172,12 @@ static void read_options(int argc, char **argv)
             break;
         case SHUT:
             given.shut = atoi(optarg);
+            break;
+        case STICK:
+            given.stuck = atoi(optarg);
+            break;
+        case FORK:
+            given.fork = true;
             break;
         case EXIT:
             given.status = atoi(optarg);
@@ -283,6 +306,16 @@ int main(int argc, char **argv)
             pass_messages(&l);
         }
         leave(&l);
+    }
+    if (given.fork) {
+        int status = -1;
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            exit(3);
+        }
+        waitpid(child, &status, 0);
+        printf("rank %d: child %s\n", rank, WIFEXITED(status) && WEXITSTATUS(status) == 3 ? "exited" : "DIED");
     }
     if (given.twice) {
         launch_t other;
