@@ -1,11 +1,12 @@
 #!/bin/sh
 # demo.sh - what `make demo` shows: a real file compressed by four processes that share it through libmemo, checked,
-# next to gzip; and once more with one of them killed in the middle.
+# next to gzip; once more with one of them killed in the middle; and by the same program over MPI, where there is MPI.
 #
 # BUILD is where the programs are. DEMO_SIZE is the size of the file in bytes.
 set -eu
 
-gz=${BUILD:-build}/examples/memo-gzip
+build=${BUILD:-build}
+gz=$build/examples/memo-gzip
 size=${DEMO_SIZE:-50000000}
 workers=4
 dir=$(mktemp -d)
@@ -86,3 +87,17 @@ same "$dir/killed.gz"
 echo 'Both are valid (gzip -t), and what comes out of them is the file, byte for byte (cmp).'
 sed -n 's/^.*chunks; \(.*\) workers killed, \(.*\) chunks redelivered$/In the last run workers killed: \1, chunks that came back from them: \2./p' "$dir/log"
 awk -v a="$alone" -v b="$together" 'BEGIN { if (b > 0) printf "memo-gzip was %.2f times as fast as gzip.\n", a / b }'
+
+if [ -e "$build/libmemo-mpi.so" ]; then
+    echo
+    echo 'The same program over MPI, by its environment alone: two servers, a master and the workers.'
+    echo "  MEMO_SPACE='mpi-latch:?servers=2' mpiexec -n $((workers + 3)) $gz -f demo.tar"
+    t0=$(now)
+    MEMO_SPACE='mpi-latch:?servers=2' timeout 600 mpiexec -n $((workers + 3)) "$gz" -f "$file" </dev/null
+    t1=$(now)
+    line "memo-gzip on mpi-latch, $workers workers" "$(seconds "$t0" "$t1")" "$file.gz"
+    same "$file.gz"
+    echo 'It is valid too, and the file comes out of it.'
+else
+    echo 'The same over MPI is left out: this build has no spaces over MPI (MPI=no, or no mpicc).'
+fi
