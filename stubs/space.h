@@ -8,7 +8,8 @@
  * party (node_enter) allocates and frees memos, without the mutex; messages are sent from and received by the
  * mailbox's party alone.
  *
- * Order of locks: the mutex, then those of node/. Callbacks of node/ never take the mutex.
+ * Order of locks: the mutex, then those of node/ that may be waited for. (A repair holds a lock that nobody waits
+ * for; what it has to say to other nodes needs the mutex.)
  */
 #ifndef SPACE_H
 #define SPACE_H
@@ -103,9 +104,6 @@ struct mpi_space {
     self_t *mailbox;
     stub_t *stub;
     dead_t dead; /* for repairs */
-    pthread_mutex_t left_mutex;
-    struct left *left; /* what repairs have left for other nodes; under left_mutex */
-    _Atomic bool any_left;
     _Atomic uint64_t symbols;
 
     pthread_mutex_t mutex;
@@ -148,6 +146,10 @@ struct mpi_space {
     pthread_t bridge;
     bool bridged, bridge_stop;
     thread_t bridge_thread; /* its state: it has no party */
+
+    pthread_t keeper; /* space_keeper.c */
+    thread_t keeper_thread;
+    bool kept, keeper_stop;
 };
 
 static inline mpi_space_t *space_of(memo_space_t *space)
@@ -221,9 +223,8 @@ void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, 
 void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size);
 void carry_drop(void *arg, uint32_t peer, void *body, size_t body_size);
 
-/* dead.h's `send`. What a thread without the mutex would send to another node is left; carry_left sends it. */
+/* dead.h's `send`: by a thread without the mutex, or by who has it, with the mailbox's party. */
 int carry_dead(self_t *s, uint32_t server, const wire_message_t *message, void *arg);
-void carry_left(mpi_space_t *sp);
 
 /* Gives back the memory that the mailbox's party keeps for later. */
 void carry_spare(mpi_space_t *sp);
@@ -251,6 +252,10 @@ void pump_wake_all(mpi_space_t *sp);
 void pump_ring(mpi_space_t *sp);
 
 int pump_prepare(mpi_space_t *sp, thread_t *t);
+
+/* Looks for the dead if no server does; ends it, or what there is of it. */
+int keeper_begin(mpi_space_t *sp);
+void keeper_end(mpi_space_t *sp);
 
 /* ---- taking part in quiet (space_part.c)
  * --------------------------------------------------------------------------- */

@@ -16,11 +16,22 @@
 
 /* ---- sending ----------------------------------------------------------------------------------------------- */
 
+/* What does not fill the space must go however full it is, for else it could not be drained. */
+static bool may_use_reserve(const wire_message_t *message)
+{
+    return message->type != WIRE_PUT && message->type != WIRE_DELAY;
+}
+
 static int send_near(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
 {
+    int result;
+
     if (atomic_load(&sp->gone[to]))
         return MEMO_EPEER;
-    return near_send(sp->mailbox, sp->peers[to].mailbox, message, &sp->spare);
+    sp->mailbox->from_reserve = may_use_reserve(message);
+    result = near_send(sp->mailbox, sp->peers[to].mailbox, message, &sp->spare);
+    sp->mailbox->from_reserve = false;
+    return result;
 }
 
 /* The memo stays, as the caller's no more. */
@@ -278,13 +289,6 @@ void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size,
 
 /* ---- for the dead ------------------------------------------------------------------------------------------- */
 
-struct left {
-    wire_message_t message;
-    wire_folder_t folder;
-    uint32_t server;
-    struct left *next;
-};
-
 /* A memo that has gone to another node is nobody's here. */
 static int send_far_for_good(mpi_space_t *sp, self_t *s, uint32_t server, const wire_message_t *message)
 {
@@ -303,55 +307,22 @@ static int send_far_for_good(mpi_space_t *sp, self_t *s, uint32_t server, const 
     return result;
 }
 
-static int leave_it(mpi_space_t *sp, uint32_t server, const wire_message_t *message)
-{
-    struct left *left = calloc(1, sizeof *left), **end;
-
-    if (left == NULL)
-        return MEMO_EFULL; /* to be tried again */
-    left->message = *message;
-    left->server = server;
-    if (message->count > 0)
-        left->folder = message->folders[0];
-    pthread_mutex_lock(&sp->left_mutex);
-    for (end = &sp->left; *end != NULL; end = &(*end)->next)
-        ;
-    *end = left;
-    pthread_mutex_unlock(&sp->left_mutex);
-    atomic_store(&sp->any_left, true);
-    return MEMO_OK;
-}
-
 int carry_dead(self_t *s, uint32_t server, const wire_message_t *message, void *arg)
 {
     mpi_space_t *sp = arg;
+    int result;
 
     if (atomic_load(&sp->gone[server]))
         return MEMO_EPEER;
     if (launch_near(&sp->launch, server))
         return near_send(s, sp->peers[server].mailbox, message, NULL);
-    return s == sp->mailbox ? send_far_for_good(sp, s, server, message) : leave_it(sp, server, message);
-}
-
-void carry_left(mpi_space_t *sp)
-{
-    struct left *left, *next;
-
-    if (!atomic_exchange(&sp->any_left, false))
-        return;
-    pthread_mutex_lock(&sp->left_mutex);
-    left = sp->left;
-    sp->left = NULL;
-    pthread_mutex_unlock(&sp->left_mutex);
-    for (; left != NULL; left = next) {
-        next = left->next;
-        if (left->message.count > 0)
-            left->message.folders = &left->folder;
-        if (send_far_for_good(sp, sp->mailbox, left->server, &left->message) != MEMO_OK &&
-            left->message.memo != NULL)
-            near_free(sp->mailbox, near_memo(left->message.memo));
-        free(left);
-    }
+    /* Whoever has the mutex repairs by the mailbox's party. */
+    if (s != sp->mailbox)
+        pthread_mutex_lock(&sp->mutex);
+    result = send_far_for_good(sp, s, server, message);
+    if (s != sp->mailbox)
+        pthread_mutex_unlock(&sp->mutex);
+    return result == MEMO_ENOMEM ? MEMO_EFULL : result; /* to be tried again */
 }
 
 void carry_spare(mpi_space_t *sp)

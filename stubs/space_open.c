@@ -62,7 +62,6 @@ static void prepare(mpi_space_t *sp)
     pthread_condattr_init(&sp->monotonic);
     pthread_condattr_setclock(&sp->monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&sp->mutex, NULL);
-    pthread_mutex_init(&sp->left_mutex, NULL);
     sp->event = -1;
     sp->participants = 1;
 }
@@ -89,7 +88,6 @@ static void free_tables(mpi_space_t *sp)
     free(sp->gone);
     sp->stub = NULL;
     pthread_mutex_destroy(&sp->mutex);
-    pthread_mutex_destroy(&sp->left_mutex);
     pthread_condattr_destroy(&sp->monotonic);
 }
 
@@ -130,10 +128,13 @@ static int open_client(mpi_space_t *sp)
         return result;
     result = connect(sp, &user);
     if (result == MEMO_OK)
+        result = keeper_begin(sp);
+    if (result == MEMO_OK)
         result = handles_register(&sp->space, sp->node.region.base, sp->node.region.size);
     if (result == MEMO_OK)
         launch_at_end(at_end, sp);
     else {
+        keeper_end(sp);
         disconnect(sp);
         sp->dead.send = NULL;
         node_close(&sp->node);
@@ -255,6 +256,7 @@ int open_close(memo_space_t *space)
     handles_retire(space);
     end_calls(sp);
     requests_stop(sp);
+    keeper_end(sp);
     me = node_shut(&sp->node);
     say_goodbye(sp);
     sp->dead.send = NULL;

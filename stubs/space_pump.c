@@ -23,7 +23,6 @@
 void pump(mpi_space_t *sp)
 {
     carry_receive(sp);
-    carry_left(sp);
     pendings_lost(sp);
     pendings_back(sp);
     requests_look_at_times(sp);
