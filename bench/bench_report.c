@@ -13,7 +13,7 @@ struct figures {
     double median, p99, least, most, per_s;
     uint64_t ops;
     bool counted;
-    double lock_waits, parks, wakes, slot_messages; /* an operation; slot messages: a put */
+    double lock_waits, parks, wakes, slot_messages, messages; /* an operation */
 };
 
 static int ascending(const void *a, const void *b)
@@ -44,7 +44,7 @@ static double per(uint64_t count, uint64_t of)
 
 static void add_counts(struct figures *f, const struct bench_subject *s)
 {
-    uint64_t lock_waits = 0, parks = 0, wakes = 0, slot_messages = 0, puts = 0;
+    uint64_t lock_waits = 0, parks = 0, wakes = 0, slot_messages = 0, messages = 0;
 
     f->counted = true;
     for (unsigned i = 0; i < s->rounds; i++) {
@@ -55,12 +55,13 @@ static void add_counts(struct figures *f, const struct bench_subject *s)
         parks += r->counts.parks;
         wakes += r->counts.wakes;
         slot_messages += r->counts.slot_messages;
-        puts += r->counts.puts;
+        messages += r->counts.messages;
     }
     f->lock_waits = per(lock_waits, f->ops);
     f->parks = per(parks, f->ops);
     f->wakes = per(wakes, f->ops);
-    f->slot_messages = per(slot_messages, puts);
+    f->slot_messages = per(slot_messages, f->ops);
+    f->messages = per(messages, f->ops);
 }
 
 static bool figures_of(struct figures *f, struct bench_subject *s)
@@ -111,6 +112,7 @@ static const char *rate_text(char text[24], double per_s)
 static void print_row(struct bench_subject *s, const bench_workload_t *w, double first)
 {
     char median[24], p99[24], least[24], most[24], rate[24];
+    double target = s->ranks ? w->target_mpi_ns : w->target_ns;
     struct figures f;
 
     if (s->why[0] || s->rounds == 0 || !figures_of(&f, s)) {
@@ -121,13 +123,13 @@ static void print_row(struct bench_subject *s, const bench_workload_t *w, double
     printf("  %-26s %10s %10s %10s %10s %9s/s", s->uri, time_text(median, f.median), time_text(p99, f.p99),
            time_text(least, f.least), time_text(most, f.most), rate_text(rate, f.per_s));
     if (f.counted)
-        printf(" %8.3f %7.3f %7.3f %7.3f", f.lock_waits, f.parks, f.wakes, f.slot_messages);
+        printf(" %8.3f %7.3f %7.3f %7.3f %8.3f", f.lock_waits, f.parks, f.wakes, f.slot_messages, f.messages);
     else
-        printf(" %8s %7s %7s %7s", "-", "-", "-", "-");
+        printf(" %8s %7s %7s %7s %8s", "-", "-", "-", "-", "-");
     if (first > 0)
         printf("  x%.2f", f.median / first);
-    else if (w->target_ns > 0)
-        printf("  want <= %s", time_text(median, w->target_ns));
+    else if (target > 0)
+        printf("  want <= %s", time_text(median, target));
     putchar('\n');
 }
 
@@ -137,7 +139,7 @@ static void print_csv(struct bench_subject *s, const bench_workload_t *w)
 
     printf("%s,\"%s\",%u,%u,%u,", w->name, s->uri, w->processes, w->batch, s->rounds);
     if (s->why[0] || s->rounds == 0 || !figures_of(&f, s)) {
-        printf(",,,,,,,,,,\"%s: ", s->unsupported ? "cannot run" : "failed");
+        printf(",,,,,,,,,,,\"%s: ", s->unsupported ? "cannot run" : "failed");
         for (const char *c = s->why; *c; c++)
             printf(*c == '"' ? "\"\"" : "%c", *c);
         printf("\"\n");
@@ -145,9 +147,9 @@ static void print_csv(struct bench_subject *s, const bench_workload_t *w)
     }
     printf("%llu,%.2f,%.2f,%.2f,%.2f,%.0f,", (unsigned long long)f.ops, f.median, f.p99, f.least, f.most, f.per_s);
     if (f.counted)
-        printf("%.5f,%.5f,%.5f,%.5f,\n", f.lock_waits, f.parks, f.wakes, f.slot_messages);
+        printf("%.5f,%.5f,%.5f,%.5f,%.5f,\n", f.lock_waits, f.parks, f.wakes, f.slot_messages, f.messages);
     else
-        printf(",,,,\n");
+        printf(",,,,,\n");
 }
 
 static void print_cpu_name(void)
@@ -171,7 +173,7 @@ void bench_report_head(bool csv, const struct bench_plan *plan)
 
     if (csv) {
         printf("workload,uri,processes,batch,rounds,ops,median_ns,p99_ns,least_ns,most_ns,ops_per_s,"
-               "lock_waits_per_op,parks_per_op,wakes_per_op,slot_messages_per_put,why_not\n");
+               "lock_waits_per_op,parks_per_op,wakes_per_op,slot_messages_per_op,messages_per_op,why_not\n");
         return;
     }
     printf("libmemo %d.%d.%d", MEMO_VERSION_MAJOR, MEMO_VERSION_MINOR, MEMO_VERSION_PATCH);
@@ -184,9 +186,9 @@ void bench_report_head(bool csv, const struct bench_plan *plan)
     printf(
         "\n%u rounds of about %llu ms, the spaces in turn. median: of the rounds' figures (one process and round "
         "trips: the\nround's median sample; streams and bags: elapsed time an operation); least, most: of the "
-        "rounds. p99: of all samples,\na sample being a batch of operations where one is too short to time. "
-        "waits, parks, wakes: an operation; slots: slot\nmessages a put. Targets are for shm-bucket on a quiet "
-        "machine.\n",
+        "rounds. p99: of all samples,\na sample being a batch of operations where one is too short to time. Waits "
+        "for locks, parks, wakes, slot messages, and\nmessages to and from servers: an operation. What we want: of "
+        "shm-bucket, or of MPI inside a node, on a quiet machine.\n",
         plan->rounds, (unsigned long long)(plan->round_ns / 1000000));
 }
 
@@ -195,8 +197,8 @@ void bench_report(bool csv, const bench_workload_t *w, struct bench_subject s[],
     double first = 0;
 
     if (!csv)
-        printf("\n%s: %s\n  %-26s %10s %10s %10s %10s %11s %8s %7s %7s %7s\n", w->name, w->title, "", "median",
-               "p99", "least", "most", "throughput", "waits", "parks", "wakes", "slots");
+        printf("\n%s: %s\n  %-26s %10s %10s %10s %10s %11s %8s %7s %7s %7s %8s\n", w->name, w->title, "", "median",
+               "p99", "least", "most", "throughput", "waits", "parks", "wakes", "slots", "messages");
     for (unsigned i = 0; i < count; i++) {
         struct figures f;
         if (csv)

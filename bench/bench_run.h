@@ -3,7 +3,8 @@
  *
  * A round forks the workload's processes; each opens the space anew, runs a tenth of the work to warm up, meets the
  * others, runs, and meets them again while the parent reads the space's counters before and after. What they
- * measure goes through an arena that parent and children share and the library knows nothing of.
+ * measure goes through an arena that parent and children share and the library knows nothing of. Over MPI the
+ * processes are ranks, which open once and do the rounds one after the other (bench_ranks.h).
  */
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
@@ -37,6 +38,7 @@ typedef struct bench_workload {
     uint64_t space_bytes; /* size= of a fresh space; 0 is the default */
     uint64_t max_ops;     /* in one round; 0 is no limit */
     double target_ns;     /* what we want of shm-bucket; 0: nothing said */
+    double target_mpi_ns; /* and of a space over MPI whose ranks are on one node */
     /* One process's share of job->ops operations; returns how many of them it counts. Leaves its folders empty. */
     uint64_t (*run)(struct bench_job *job);
     /* Once for each space, by the only process there is then; may be NULL. */
@@ -57,7 +59,7 @@ struct bench_slot {
 };
 
 struct bench_arena {
-    _Atomic uint32_t arrived; /* futex: processes at the meeting; the parent waits */
+    _Atomic uint32_t arrived; /* futex: processes at the meeting; who measures waits */
     _Atomic uint32_t phase;   /* futex: meetings so far; the processes wait */
     _Atomic uint32_t word[4]; /* futexes of the workload's own */
     _Atomic uint64_t stamp;   /* of the workload's own */
@@ -71,6 +73,7 @@ struct bench_job {
     struct bench_slot *slot;
     const char *tag; /* begins the names of this run's folders */
     unsigned role;   /* 0 to processes - 1 */
+    bool rank;       /* of an MPI job, which lives on when the job is done */
     uint64_t ops;    /* of all processes together */
     uint64_t sink;
     uint64_t random;
@@ -94,6 +97,7 @@ struct bench_subject {
     const char *uri; /* as it was asked for */
     char opened[256];
     bool fresh; /* made for the benchmark, and removed by it */
+    bool ranks; /* over MPI: open for all workloads, its processes are there */
     const char *tag;
     memo_space_t *space;
     uint64_t ops; /* a round */
@@ -119,7 +123,7 @@ static inline uint64_t bench_now(void)
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-/* ---- for the parent ---- */
+/* ---- for who measures ---- */
 
 /* Opens the space, creates it where it is to be fresh, fills it, and finds how many operations make a round. */
 bool bench_prepare(struct bench_subject *s, const bench_workload_t *w, struct bench_arena *arena,
@@ -130,14 +134,15 @@ bool bench_round(struct bench_subject *s, const bench_workload_t *w, struct benc
                  const struct bench_plan *plan);
 
 /* Empties what stays, closes, and removes what was fresh. */
-void bench_finish(struct bench_subject *s, const bench_workload_t *w, struct bench_arena *arena);
+void bench_finish(struct bench_subject *s, const bench_workload_t *w, struct bench_arena *arena,
+                  const struct bench_plan *plan);
 
 /* Set by a signal handler: everything ends at once, and is cleaned up. */
 extern volatile sig_atomic_t bench_interrupted;
 
 /* ---- for the workloads ---- */
 
-/* Ends this process; the parent reports the failed call in its words and the library's. */
+/* Ends this process's work; the failed call is reported in its words and the library's. */
 void bench_fail(struct bench_job *job, const char *call, int rc) __attribute__((noreturn));
 
 static inline void bench_check(struct bench_job *job, int rc, const char *call)

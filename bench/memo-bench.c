@@ -2,6 +2,7 @@
  * memo-bench.c - the benchmark driver: every workload on every space asked for, in turns, so that what disturbs the
  * machine disturbs them alike.
  */
+#include "bench/bench_ranks.h"
 #include "bench/bench_report.h"
 #include "bench/bench_work.h"
 
@@ -9,6 +10,7 @@
 #include <fnmatch.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,9 @@ static void usage(FILE *to)
           "Measures spaces side by side. Without URI: shm-bucket: and shm-lock:. A URI without a name\n"
           "(\"shm-bucket:\", \"shm-lock:?on_death=drop\") means a fresh space for each workload, removed "
           "afterwards;\n"
-          "one with a name is used as it is and left there.\n\n"
+          "one with a name is used as it is and left there. A space over MPI is measured alone, by as many ranks\n"
+          "as mpiexec has started: a server, a client that prints, and the workload's processes, at most 31:\n"
+          "    mpiexec -n 11 memo-bench mpi-single:\n\n"
           "  -l, --list         name the workloads and stop\n"
           "  -o, --only NAME    this workload alone; * and ? match; may be repeated\n"
           "  -q, --quick        3 rounds of 30 ms: rough\n"
@@ -64,6 +68,23 @@ static void watch_signals(void)
     (void)sigaction(SIGHUP, &action, NULL);
 }
 
+/* Once, though every rank has the same arguments. */
+static void misused(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+static void misused(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (bench_ranks_speaks()) {
+        fputs("memo-bench: ", stderr);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+    }
+    va_end(args);
+    exit(2);
+}
+
 static unsigned long number(const char *text, unsigned long least, unsigned long most)
 {
     char *end;
@@ -71,14 +92,15 @@ static unsigned long number(const char *text, unsigned long least, unsigned long
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
     if (errno || end == text || *end || value < least || value > most) {
-        fprintf(stderr, "memo-bench: \"%s\" is not a number from %lu to %lu\n", text, least, most);
-        exit(2);
+        misused("\"%s\" is not a number from %lu to %lu", text, least, most);
     }
     return value;
 }
 
 static void list(void)
 {
+    if (!bench_ranks_speaks())
+        exit(0);
     for (const bench_workload_t *w = bench_workloads; w->name; w++)
         printf("%-20s %s\n", w->name, w->title);
     exit(0);
@@ -86,17 +108,32 @@ static void list(void)
 
 static void add_only(struct options *o, const char *pattern)
 {
-    if (o->onlys == ONLY_MAX) {
-        fprintf(stderr, "memo-bench: more than %d times --only\n", ONLY_MAX);
-        exit(2);
-    }
+    if (o->onlys == ONLY_MAX)
+        misused("more than %d times --only", ONLY_MAX);
     for (const bench_workload_t *w = bench_workloads; w->name; w++)
         if (fnmatch(pattern, w->name, 0) == 0) {
             o->only[o->onlys++] = pattern;
             return;
         }
-    fprintf(stderr, "memo-bench: no workload \"%s\": see memo-bench --list\n", pattern);
-    exit(2);
+    misused("no workload \"%s\": see memo-bench --list", pattern);
+}
+
+static bool over_mpi(const char *uri)
+{
+    return strncmp(uri, "mpi-", 4) == 0;
+}
+
+/* Under mpiexec every process runs this. */
+static void check_uris(const struct options *o)
+{
+    bool mpi = false;
+
+    for (unsigned i = 0; i < o->uris; i++)
+        mpi = mpi || over_mpi(o->uri[i]);
+    if (bench_ranks_asked() && (!mpi || o->uris != 1))
+        misused("mpiexec starts it for one space over MPI: mpiexec -n 11 memo-bench mpi-single:");
+    if (!bench_ranks_asked() && mpi)
+        misused("a space over MPI is measured by ranks, alone: mpiexec -n 11 memo-bench mpi-single:");
 }
 
 static void read_options(struct options *o, int argc, char **argv)
@@ -123,7 +160,8 @@ static void read_options(struct options *o, int argc, char **argv)
         else if (c == 'c')
             o->csv = true;
         else {
-            usage(c == 'h' ? stdout : stderr);
+            if (bench_ranks_speaks())
+                usage(c == 'h' ? stdout : stderr);
             exit(c == 'h' ? 0 : 2);
         }
     }
@@ -131,14 +169,13 @@ static void read_options(struct options *o, int argc, char **argv)
     o->plan.round_ns = (uint64_t)(ms ? ms : quick ? 30 : 150) * 1000000;
     for (; optind < argc && o->uris < URIS_MAX; optind++)
         o->uri[o->uris++] = argv[optind];
-    if (optind < argc) {
-        fprintf(stderr, "memo-bench: more than %d URIs\n", URIS_MAX);
-        exit(2);
-    }
-    if (o->uris == 0) {
+    if (optind < argc)
+        misused("more than %d URIs", URIS_MAX);
+    if (o->uris == 0 && !bench_ranks_asked()) {
         o->uri[o->uris++] = "shm-bucket:";
         o->uri[o->uris++] = "shm-lock:";
     }
+    check_uris(o);
 }
 
 static bool wanted(const struct options *o, const bench_workload_t *w)
@@ -158,7 +195,8 @@ static void name_space(struct bench_subject *s, const bench_workload_t *w, const
     const char *options = colon && colon[1] ? colon + 1 : "?";
 
     s->tag = tag;
-    s->fresh = !colon || !colon[1] || colon[1] == '?';
+    s->ranks = over_mpi(s->uri);
+    s->fresh = !s->ranks && (!colon || !colon[1] || colon[1] == '?');
     if (!s->fresh) {
         snprintf(s->opened, sizeof s->opened, "%s", s->uri);
         return;
@@ -171,8 +209,9 @@ static void name_space(struct bench_subject *s, const bench_workload_t *w, const
     }
 }
 
-/* One workload on all the spaces. False if one of them failed. */
-static bool measure(const struct options *o, const bench_workload_t *w, struct bench_arena *arena)
+/* One workload on all the spaces; `ranks`: the one over MPI, which is open. False if one of them failed. */
+static bool measure(const struct options *o, const bench_workload_t *w, struct bench_arena *arena,
+                    memo_space_t *ranks)
 {
     struct bench_subject s[URIS_MAX];
     char tag[32];
@@ -183,6 +222,7 @@ static bool measure(const struct options *o, const bench_workload_t *w, struct b
     for (unsigned i = 0; i < o->uris; i++) {
         s[i].uri = o->uri[i];
         name_space(&s[i], w, tag, i);
+        s[i].space = ranks;
         (void)bench_prepare(&s[i], w, arena, &o->plan);
     }
     for (unsigned round = 0; round < o->plan.rounds; round++)
@@ -192,14 +232,27 @@ static bool measure(const struct options *o, const bench_workload_t *w, struct b
     bench_report(o->csv, w, s, o->uris);
     for (unsigned i = 0; i < o->uris; i++) {
         right = right && (!s[i].why[0] || s[i].unsupported);
-        bench_finish(&s[i], w, arena);
+        bench_finish(&s[i], w, arena, &o->plan);
     }
     return right;
+}
+
+static struct bench_arena *own_arena(void)
+{
+    struct bench_arena *arena =
+        mmap(NULL, sizeof *arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (arena != MAP_FAILED)
+        return arena;
+    perror("memo-bench: mmap");
+    return NULL;
 }
 
 int main(int argc, char **argv)
 {
     struct options o;
+    struct bench_arena *arena = NULL;
+    memo_space_t *ranks = NULL;
     cpu_set_t cpus;
     bool right = true;
 
@@ -211,18 +264,20 @@ int main(int argc, char **argv)
         return 1;
     }
     o.plan.cpus = &cpus;
-    struct bench_arena *arena =
-        mmap(NULL, sizeof *arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (arena == MAP_FAILED) {
-        perror("memo-bench: mmap");
+    if (over_mpi(o.uri[0]))
+        ranks = bench_ranks_open(o.uri[0], &o.plan, &arena);
+    else
+        arena = own_arena();
+    if (!arena)
         return 1;
-    }
     watch_signals();
     bench_report_head(o.csv, &o.plan);
     for (const bench_workload_t *w = bench_workloads; w->name && !bench_interrupted; w++)
         if (wanted(&o, w))
-            right = measure(&o, w, arena) && right;
+            right = measure(&o, w, arena, ranks) && right;
     if (bench_interrupted)
         fprintf(stderr, "memo-bench: interrupted\n");
+    if (ranks)
+        right = bench_ranks_close(ranks) && right;
     return right && !bench_interrupted ? 0 : 1;
 }

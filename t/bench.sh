@@ -35,7 +35,7 @@ for w in $("$bench" --list | cut -d' ' -f1); do
             continue
         fi
         # operations, median, p99, least, most, rate: all there, all positive; no reason why not
-        echo "$line" | awk -F, '{ for (i = 6; i <= 11; i++) bad += !($i > 0); bad += $16 != ""; exit NF != 16 || bad }'
+        echo "$line" | awk -F, '{ for (i = 6; i <= 11; i++) bad += !($i > 0); bad += $17 != ""; exit NF != 17 || bad }'
         ok $? "$w on $scheme: is measured"
         [ -n "$line" ] || echo "# no line"
         echo "# $line"
