@@ -75,9 +75,9 @@ MPI_EXAMPLE_SOURCES := $(call uses_library,$(EXAMPLE_SOURCES))
 MPI_EXAMPLES = $(if $(MPI_LIBRARY),$(patsubst %.c,$(BUILD)/%,$(MPI_EXAMPLE_SOURCES)))
 EXAMPLES = $(patsubst %.c,$(BUILD)/%,$(filter-out $(MPI_EXAMPLE_SOURCES),$(EXAMPLE_SOURCES)))
 TESTS = $(patsubst %.c,$(BUILD)/%.t,$(sort $(wildcard t/*.c)))
-# Programs that shell tests run under mpiexec. Those that include memo_mpi.h use the library as programs do, the others
-# may reach into it.
-MPI_PROGRAM_SOURCES := $(sort $(wildcard t/mpi/*.c))
+# Programs that shell tests and benchmarks run under mpiexec. Those that include memo_mpi.h use the library as programs
+# do, the others may reach into it.
+MPI_PROGRAM_SOURCES := $(sort $(wildcard t/mpi/*.c bench/mpi_*.c))
 MPI_USER_SOURCES := $(call uses_library,$(MPI_PROGRAM_SOURCES))
 MPI_USERS = $(if $(MPI_LIBRARY),$(patsubst %.c,$(BUILD)/%,$(MPI_USER_SOURCES)))
 MPI_INSIDERS = $(if $(MPICC),$(patsubst %.c,$(BUILD)/%,$(filter-out $(MPI_USER_SOURCES),$(MPI_PROGRAM_SOURCES))))
@@ -88,7 +88,7 @@ page_calls = $(shell sed -n 's/^\.Nm \(memo_[a-z_]*\).*/\1/p' libmemo/man/$(1).3
 MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
     $(patsubst %,$(page)/%,$(filter-out $(page),$(call page_calls,$(page)))))
 
-.PHONY: all lib mpi-or-not check run-check check-asan check-tsan check-models soak bench demo install uninstall deps build-deps clean format help FORCE
+.PHONY: all lib mpi-or-not check run-check check-asan check-tsan check-models soak bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -119,7 +119,9 @@ help:
 	@echo 'make check-tsan    the test programs with the thread sanitizer'
 	@echo 'make check-models  the Spin models alone'
 	@echo 'make soak          random operations under an exact checker, without end'
-	@echo 'make bench         the benchmark on both backends'
+	@echo 'make bench         the benchmark on shared memory, both backends'
+	@echo 'make bench-backends the benchmark on all five backends: a table, and a plot in $(BUILD)'
+	@echo 'make bench-mpi     requests through a server next to plain MPI_Send and MPI_Recv'
 	@echo 'make install       into PREFIX ($(PREFIX)), below DESTDIR; also uninstall'
 	@echo 'make deps          the Debian packages that are missing'
 	@echo 'make format        clang-format on every source; also clean'
@@ -270,6 +272,12 @@ soak: deps
 
 bench: all
 	$(BUILD)/memo-bench
+
+bench-backends: lib $(BENCH)
+	@BUILD=$(BUILD) bench/bench-backends.sh
+
+bench-mpi: lib $(filter $(BUILD)/bench/%,$(MPI_USERS))
+	@BUILD=$(BUILD) bench/bench-mpi.sh
 
 demo: build-deps
 	$(BUILD_ALL)

@@ -13,6 +13,11 @@
         .name = name_, .title = title_, .processes = 1, .run = run_, .size = size_, .batch = batch_,               \
         .target_ns = target_, .target_mpi_ns = mpi_                                                                \
     }
+#define COPIES(waiters_, processes_, count_)                                                                       \
+    {                                                                                                              \
+        .name = "copies-" waiters_, .title = "one put until the last of " waiters_ " waiting copies is had",       \
+        .processes = processes_, .batch = 1, .size = 8, .count = count_, .run = bench_copies                       \
+    }
 #define FOLDERS(name_, count_, target_)                                                                            \
     {                                                                                                              \
         .name = "folders-" name_, .title = "put + get, one of " name_ " folders that exist", .processes = 1,       \
@@ -164,13 +169,8 @@ const bench_workload_t bench_workloads[] = {
      .count = 8,
      .run = bench_strict_skip},
 
-    {.name = "copies-30",
-     .title = "one put until the last of 30 waiting copies is had",
-     .processes = 31,
-     .batch = 1,
-     .size = 8,
-     .count = 30,
-     .run = bench_copies},
+    COPIES("8", 9, 8),
+    COPIES("30", 31, 30),
 
     FOLDERS("1", 1, 0),
     FOLDERS("1000", 1000, 0),
