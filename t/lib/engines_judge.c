@@ -83,6 +83,8 @@ static void took_effect(sim_t *s, uint32_t server, const sim_op_t *op)
     }
     if (op->kind == SIM_PUT || op->kind == SIM_PUT_WAIT || op->kind == SIM_PUT_START) {
         check_limit(s, memo->folder);
+    } else {
+        memo->head = s->clock;
     }
 }
 
@@ -96,6 +98,7 @@ static void is_taken(sim_t *s, uint32_t server, sim_op_t *op, wire_memo_t *memo,
     if (m->count != 1 || memcmp(&m->folders[0].name, &s->names[memo->folder], sizeof m->folders[0].name) != 0) {
         sim_fail(s, "memo %u is given to op %u without the folder that it comes from", memo->number, op->number);
     }
+    sim_order_given(s, server, op, memo);
     if (memo->stay >= 0) {
         sim_stay_t *stay = &s->stays[memo->stay];
         stay->to = at > stay->from ? at : stay->from;
@@ -103,6 +106,8 @@ static void is_taken(sim_t *s, uint32_t server, sim_op_t *op, wire_memo_t *memo,
     s->present[memo->folder] -= memo->stay >= 0 || memo->returned;
     memo->stay = -1;
     memo->taken = true;
+    memo->plain = false;
+    memo->head = 0;
     memo->lives++;
     memo->delayed = memo->returned = memo->orphan = false;
 }
@@ -158,7 +163,6 @@ void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *
         if (op == NULL || to != m->client) {
             sim_fail(s, "server %u holds for a request that nobody made", server);
         }
-        op->held[server] = s->clock;
         break;
     case WIRE_HOLD:
         op = op_of(s, m);
@@ -167,19 +171,22 @@ void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *
         }
         break;
     case WIRE_FIRE:
+        m->memo->fired = s->clock;
         count_it(s, m->memo);
         break;
     default:
         break;
     }
+    sim_order_send(s, server, m, op_of(s, m));
 }
 
 void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
 {
-    sim_op_t *op;
-    if ((m->flags & WIRE_UNTIL_QUIET) != 0 && m->from >= s->servers && (op = op_of(s, m)) != NULL) {
+    sim_op_t *op = op_of(s, m);
+    if ((m->flags & WIRE_UNTIL_QUIET) != 0 && m->from >= s->servers && op != NULL) {
         s->client[op->client].threads[op->thread].known = true;
     }
+    sim_order_receive(s, server, m, op);
     switch (m->type) {
     case WIRE_RETURN:
         m->memo->taken = false;
@@ -190,7 +197,6 @@ void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
         }
         break;
     case WIRE_RELEASE:
-        op = op_of(s, m);
         if (op != NULL) {
             op->held[server] = 0;
         }

@@ -69,9 +69,12 @@ static const profile_t profiles[] = {
     {"quiet", {14, 0, 4, 40, 0, 0, 0, 0, 0, 0, 4, 2, 2, 0, 0}, 15, 5, 5, 85, 20, 10},
     {"deaths", {30, 4, 10, 40, 8, 5, 0, 1, 1, 1, 6, 3, 4, 4, 8}, 25, 25, 25, 0, 20, 30},
     {"quiet and deaths", {14, 2, 4, 40, 3, 3, 0, 0, 0, 0, 4, 2, 2, 2, 3}, 15, 5, 5, 80, 20, 10},
+    /* Few folders on two servers, and little else than what has phases. */
+    {"latches", {34, 0, 4, 54, 4, 0, 0, 0, 0, 0, 2, 6, 6, 0, 0}, 10, 10, 50, 0, 10, 50},
+    {"latches and deaths", {34, 2, 4, 50, 10, 2, 0, 0, 0, 0, 2, 8, 4, 1, 5}, 10, 10, 50, 0, 10, 50},
 };
 
-enum { PROFILES = sizeof profiles / sizeof profiles[0] };
+enum { PROFILES = sizeof profiles / sizeof profiles[0], FIRST_SMALL = 8 };
 
 static uint32_t decided(uint32_t given, uint32_t drawn)
 {
@@ -102,6 +105,11 @@ static void decide(sim_t *s)
     s->n_starved = sim_below(r, 4) + 1;
     for (uint32_t i = 0; i < s->n_starved; i++) {
         s->starved[i] = sim_below(r, peers) * SIM_PEERS + sim_below(r, peers);
+    }
+    if (p >= &profiles[FIRST_SMALL]) {
+        s->servers = s->plan.protocol == SIM_SINGLE ? 1 : decided(s->plan.servers, 2);
+        s->folders = decided(s->plan.folders, 2 + sim_below(r, 2));
+        s->local = false;
     }
     sim_trace(s, "seed %" PRIu64 ": %s, %u servers, %u clients of %u threads, %u folders, bias %d%s", s->plan.seed,
               p->name, s->servers, s->clients, s->threads, s->folders, (int)s->bias, s->local ? ", local" : "");

@@ -76,8 +76,13 @@ struct wire_memo {
     uint64_t name, content, size;
     uint32_t folder, trigger;
     uint32_t redeliveries;
-    uint32_t lives; /* how often it was taken */
-    int stay;       /* the open one, or -1 */
+    bool plain;       /* put without waiting for room */
+    uint64_t arrived; /* when that put was delivered */
+    uint64_t fired;   /* when its trigger's server sent it on; 0 never */
+    uint64_t head;    /* when it went back to the head of its folder; 0 never */
+    uint32_t thread;  /* of all clients', that put it */
+    uint32_t lives;   /* how often it was taken */
+    int stay;         /* the open one, or -1 */
     char *bytes;
 };
 
@@ -106,8 +111,9 @@ typedef struct sim_op {
     uint64_t memo_limit, byte_limit;
     uint64_t begin, end;
     uint64_t asked;               /* messages when it began */
+    uint32_t given[SIM_SERVERS];  /* a join's memos */
     uint64_t held[SIM_SERVERS];   /* when that server said that it holds a memo; 0 never */
-    uint64_t linked[SIM_SERVERS]; /* when that server was asked to link */
+    uint64_t linked[SIM_SERVERS]; /* since when it waits there; 0 it does not */
 } sim_op_t;
 
 typedef struct sim_message {
@@ -320,5 +326,13 @@ void sim_look_for_quiet(sim_t *s);
 void sim_judge_rest(sim_t *s);
 /* Everything was taken. */
 void sim_judge_history(sim_t *s);
+
+/* ---- engines_order.c: the judge, on order. The operation is that which the message belongs to, or NULL ---- */
+
+void sim_order_receive(sim_t *s, uint32_t server, const wire_message_t *m, sim_op_t *op);
+void sim_order_send(sim_t *s, uint32_t server, const wire_message_t *m, sim_op_t *op);
+/* Before it is noted as taken. */
+void sim_order_given(sim_t *s, uint32_t server, const sim_op_t *op, const wire_memo_t *memo);
+void sim_order_put(sim_t *s, const sim_op_t *put);
 
 #endif

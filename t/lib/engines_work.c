@@ -217,6 +217,7 @@ static wire_memo_t *new_memo(sim_t *s, const sim_op_t *op, uint32_t folder)
     uint32_t thread = op->thread < SIM_THREADS ? op->thread : 0;
     memo->name = history_name(s->tapes[s->client[op->client].threads[thread].tape]);
     memo->folder = folder;
+    memo->thread = op->client * SIM_THREADS + thread;
     return memo;
 }
 
@@ -483,6 +484,9 @@ static void done_put(sim_t *s, sim_op_t *op)
         if (op->call.memo != NULL || (op->memo->owner == SIM_IN_CLIENT && op->memo->whose == op->client &&
                                       op->memo->number < s->n_memos && !op->memo->taken)) {
             complain(s, op, "a put that took effect, and the memo is still there");
+        }
+        if (op->kind == SIM_PUT || op->kind == SIM_PUT_START) {
+            sim_order_put(s, op);
         }
         return;
     }
