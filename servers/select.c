@@ -284,7 +284,8 @@ bool select_serve(engine_t *e, folder_t *f)
     entry_t *entry = entry_first_free(f);
     get_t *g;
 
-    if (entry == NULL)
+    /* A join that went on counts on what it saw, also where there is somebody who was frozen until now (quiet.c). */
+    if (entry == NULL || (f->locked != NULL && f->locked->state == REQUEST_PASSED))
         return false;
     while ((g = first_eligible(e, f, GET_COPIER)) != NULL)
         serve_copier(e, g, entry);
