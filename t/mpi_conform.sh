@@ -54,17 +54,17 @@ mortals() {
 
 for uri; do
     servers=$(servers_in "$uri")
-    clients 6 "" c01 c02 c03 c04 c05 c06 c07 c08 c09 c10 forms_of_put requests knowing names
-    clients 10 "" c11 c12 c13_close c14_limits c15 c16
-    clients 4 "" c17_quiet
-    clients 1 "" c17_alone
-    mortals 8 "" c13_waiting
-    mortals 7 "" c13_holding
+    clients 6 "&size=64M" c01 c02 c03 c04 c05 c06 c07 c08 c09 c10 forms_of_put requests knowing names
+    clients 10 "&size=64M" c11 c12 c13_close c14_limits c15 c16
+    clients 4 "&size=64M" c17_quiet
+    clients 1 "&size=64M" c17_alone
+    mortals 8 "&size=64M" c13_waiting
+    mortals 7 "&size=64M" c13_holding
     for n in $kills; do
-        mortals $((n + 1)) "" c13_anywhere
+        mortals $((n + 1)) "&size=64M" c13_anywhere
     done
-    mortals 2 "&on_death=drop" c13_drop
-    mortals 5 "" c17_deaths
+    mortals 2 "&size=64M&on_death=drop" c13_drop
+    mortals 5 "&size=64M" c17_deaths
     for test in c14_refill c14_drained c14_room c14_mixed; do
         clients 2 "&size=4M" $test
     done

@@ -16,10 +16,10 @@ fi
 
 # all URI SERVERS
 all() {
-    job "$1 edge" $(($2 + 1)) "$BUILD/t/edge.t" "$1"
+    job "$1 edge" $(($2 + 1)) "$BUILD/t/edge.t" "$1&size=64M"
     job "$1 edge, full" $(($2 + 1)) "$BUILD/t/edge.t" "$1&size=1M" full
-    job "$1 threads of one" $(($2 + 1)) "$BUILD/t/threads.t" "$1"
-    job "$1 threads of four" $(($2 + 4)) "$BUILD/t/threads.t" "$1"
+    job "$1 threads of one" $(($2 + 1)) "$BUILD/t/threads.t" "$1&size=64M"
+    job "$1 threads of four" $(($2 + 4)) "$BUILD/t/threads.t" "$1&size=64M"
 }
 
 all "mpi-single:?nodes=1" 1

@@ -23,9 +23,9 @@ fi
 
 once() {
     for nodes in 1 2; do
-        job "mpi-single, $nodes nodes" 7 "$BUILD/t/storm.t" "mpi-single:?nodes=$nodes" "$@"
-        job "mpi-latch, $nodes nodes" 9 "$BUILD/t/storm.t" "mpi-latch:?servers=3&nodes=$nodes" "$@"
-        job "mpi-chain, $nodes nodes" 9 "$BUILD/t/storm.t" "mpi-chain:?servers=3&nodes=$nodes" "$@"
+        job "mpi-single, $nodes nodes" 7 "$BUILD/t/storm.t" "mpi-single:?nodes=$nodes&size=48M" "$@"
+        job "mpi-latch, $nodes nodes" 9 "$BUILD/t/storm.t" "mpi-latch:?servers=3&nodes=$nodes&size=48M" "$@"
+        job "mpi-chain, $nodes nodes" 9 "$BUILD/t/storm.t" "mpi-chain:?servers=3&nodes=$nodes&size=48M" "$@"
     done
 }
 
