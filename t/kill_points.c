@@ -3,9 +3,10 @@
  *
  *   kill_points.t [URI] [--op NAME] [--all] [--kills N] [--at K] [--from K]
  *
- * For each operation, on each backend: how many instructions it takes is counted once; then victims are killed after k of
- * them, for k chosen at random (with --all: for every k). After each kill the survivors' operations must come
- * to their end, every memo must be in one place, in order, and the space must be what it was: its figures say so.
+ * For each operation, on each backend: how many instructions it takes is counted once; then victims are killed
+ * after k of them, for k chosen at random (with --all: for every k). After each kill the survivors' operations must
+ * come to their end, every memo must be in one place, in order, and the space must be what it was: its figures say
+ * so.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -27,7 +28,7 @@ static const char *only_op;
 typedef struct outcome {
     _Atomic uint64_t killed, instructions, faults;
     _Atomic uint64_t place; /* of the last kill */
-    _Atomic int refused; /* ptrace's error */
+    _Atomic int refused;    /* ptrace's error */
     char text[FAULTS][768];
 } outcome_t;
 
@@ -300,8 +301,8 @@ void kp_expect(kp_scene_t *scene, uint64_t id, unsigned least, unsigned most, un
         }
     }
     if (n < least || n > most) {
-        kp_wrong(scene, "memo %u was found %u times, not %u%s%.0u", (unsigned)id, n, least, least == most ? "" : " to ",
-                 least == most ? 0 : most);
+        kp_wrong(scene, "memo %u was found %u times, not %u%s%.0u", (unsigned)id, n, least,
+                 least == most ? "" : " to ", least == most ? 0 : most);
     }
 }
 
@@ -378,8 +379,8 @@ static void fault(const kp_scene_t *scene, const kp_op_t *op, uint64_t k, const 
     uint64_t n = atomic_fetch_add(&outcome->faults, 1);
 
     if (n < FAULTS) {
-        snprintf(outcome->text[n], sizeof outcome->text[n], "%s --at %" PRIu64 " (address 0x%" PRIx64 "%s): %s", op->name,
-                 k, death->place, death->finished ? ", returned" : "", scene->wrong);
+        snprintf(outcome->text[n], sizeof outcome->text[n], "%s --at %" PRIu64 " (address 0x%" PRIx64 "%s): %s",
+                 op->name, k, death->place, death->finished ? ", returned" : "", scene->wrong);
     }
 }
 
@@ -495,7 +496,8 @@ static void report(const kp_op_t *op, const char *scheme, int status)
     uint64_t faults = atomic_load(&outcome->faults);
 
     if (atomic_load(&outcome->refused) != 0) {
-        tap_skip(strerror(atomic_load(&outcome->refused)), "%s: %s cannot be stepped through here", scheme, op->name);
+        tap_skip(strerror(atomic_load(&outcome->refused)), "%s: %s cannot be stepped through here", scheme,
+                 op->name);
         return;
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
@@ -549,8 +551,8 @@ static void run(const char *uri)
 
 static const char *options(int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"op", 1, 0, 'o'}, {"all", 0, 0, 'a'}, {"kills", 1, 0, 'k'}, {"at", 1, 0, 't'}, {"from", 1, 0, 'f'}, {0, 0, 0, 0}};
+    static const struct option names[] = {{"op", 1, 0, 'o'}, {"all", 0, 0, 'a'},  {"kills", 1, 0, 'k'},
+                                          {"at", 1, 0, 't'}, {"from", 1, 0, 'f'}, {0, 0, 0, 0}};
 
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (c == 'o') {
@@ -588,7 +590,8 @@ int main(int argc, char **argv)
         return tap_done();
     }
     for (int i = 0; i < 2; i++) {
-        snprintf(text, sizeof text, "%s:t-kill-points-%d?size=32M", i == 0 ? "shm-bucket" : "shm-lock", (int)getpid());
+        snprintf(text, sizeof text, "%s:t-kill-points-%d?size=32M", i == 0 ? "shm-bucket" : "shm-lock",
+                 (int)getpid());
         run(text);
     }
     return tap_done();

@@ -61,6 +61,12 @@ bool peers_are_ranks(void)
     return ranks_begun();
 }
 
+bool peers_are_far(void)
+{
+    const char *nodes = strstr(uri_in_use, "nodes=");
+    return (nodes != NULL && strtoul(nodes + 6, NULL, 10) > 1) || getenv("MEMO_TEST_FAR") != NULL;
+}
+
 uint64_t effort(uint64_t n)
 {
     if (!ranks_begun())

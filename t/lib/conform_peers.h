@@ -19,6 +19,8 @@ void peers_use(const char *uri);
 const char *peers_uri(void);
 bool peers_are_threads(void);
 bool peers_are_ranks(void);
+/* Ranks of several nodes: by the URI's nodes=, or because MEMO_TEST_FAR says so. */
+bool peers_are_far(void);
 
 /* How often a test does what it does often: n times, but fewer where every call is a message, by what
  * MEMO_TEST_EFFORT divides (20 if it is not set). */
