@@ -259,7 +259,8 @@ static void c13_requests(memo_space_t *s, victim_t *v)
         sum += number;
         marks += marked;
     }
-    tap_ok(right && sum == 10 && marks == 4, "c13: what was under delivery to started requests goes back, marked");
+    tap_ok(right && sum == 10 && marks == 4, "c13: what was under delivery to started requests goes back, marked (%llu, %u)",
+           (unsigned long long)sum, marks);
     tap_ok(waiters_become(s, &f, 0) && put_number(s, &f, 9) == MEMO_OK && drain(s, &f) == 1,
            "c13: its other requests are gone");
 }
@@ -302,9 +303,12 @@ static void c13_for_room(memo_space_t *s, victim_t *v)
     uint64_t number = 0;
     memo_limit(s, &f, 1, 0);
     put_number(s, &f, 1);
+    uint64_t clients = stat_of(s).clients;
     peer_t *p = victim_start(c13_dies_for_room, v);
     pause_ns(10 * MS);
     peer_kill(p);
+    if (peers_are_ranks()) /* a put that was sent may yet take effect, until the server knows */
+        clients_become(s, clients - 1);
     tap_ok(take_number(s, &f, &number, 0) == MEMO_OK && number == 1 && put_number(s, &f, 2) == MEMO_OK &&
                take_number(s, &f, &number, 0) == MEMO_OK && number == 2,
            "c13: one killed while waiting for room takes none");
