@@ -3,6 +3,7 @@
  * in conform_killed.c.
  */
 #include "t/lib/conform_death.h"
+#include "t/lib/ranks.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -84,10 +85,10 @@ static bool takes_back(memo_space_t *s, int i)
     return take_number(s, &f, &number, PATIENCE) == MEMO_OK && number == (uint64_t)i;
 }
 
-/* Peers that are ranks are gone once they were killed: so many of them have not closed. */
-static uint64_t clients_without(uint64_t before, uint64_t killed)
+/* So many clients there are when all deaths are known. Peers that are ranks are there from the beginning. */
+static uint64_t clients_without_the_dead(uint64_t before)
 {
-    return peers_are_ranks() ? before - killed : before;
+    return peers_are_ranks() ? (uint64_t)ranks_left() + 1 : before;
 }
 
 /* Nothing that is put after its death is lost to the dead. */
@@ -111,7 +112,7 @@ static void c13_dies_waiting(memo_space_t *s, victim_t *v, peer_fn dies, bool li
             right = takes_back(s, k) && right;
     }
     tap_ok(right, "c13: nothing is given to one killed while waiting in %s", what);
-    tap_ok(waiters_become(s, &f, 0) && clients_become(s, clients_without(clients, kills)),
+    tap_ok(waiters_become(s, &f, 0) && clients_become(s, clients_without_the_dead(clients)),
            "c13: nor does it wait on");
 }
 
@@ -185,7 +186,7 @@ static void c13_what_is_held(memo_space_t *s, victim_t *v)
     tap_ok(used_becomes(s, used + 65536), "c13: the memory of what was nobody's else comes back");
     memo_stat_t after = stat_of(s);
     tap_ok(after.deaths > before.deaths && after.redelivered == before.redelivered + 4 &&
-               clients_become(s, clients_without(before.clients, 1)),
+               clients_become(s, clients_without_the_dead(before.clients)),
            "c13: the death is counted (%llu redelivered)",
            (unsigned long long)(after.redelivered - before.redelivered));
 }
@@ -303,12 +304,11 @@ static void c13_for_room(memo_space_t *s, victim_t *v)
     uint64_t number = 0;
     memo_limit(s, &f, 1, 0);
     put_number(s, &f, 1);
-    uint64_t clients = stat_of(s).clients;
     peer_t *p = victim_start(c13_dies_for_room, v);
     pause_ns(10 * MS);
     peer_kill(p);
     if (peers_are_ranks()) /* a put that was sent may yet take effect, until the server knows */
-        clients_become(s, clients - 1);
+        clients_become(s, clients_without_the_dead(0));
     tap_ok(take_number(s, &f, &number, 0) == MEMO_OK && number == 1 && put_number(s, &f, 2) == MEMO_OK &&
                take_number(s, &f, &number, 0) == MEMO_OK && number == 2,
            "c13: one killed while waiting for room takes none");
