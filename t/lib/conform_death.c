@@ -307,8 +307,12 @@ static void c13_for_room(memo_space_t *s, victim_t *v)
     peer_t *p = victim_start(c13_dies_for_room, v);
     pause_ns(10 * MS);
     peer_kill(p);
-    if (peers_are_ranks()) /* a put that was sent may yet take effect, until the server knows */
-        clients_become(s, clients_without_the_dead(0));
+    if (peers_are_ranks()) { /* it is the server's already, and takes effect */
+        tap_ok(clients_become(s, clients_without_the_dead(0)) && take_number(s, &f, &number, 0) == MEMO_OK &&
+                   number == 1 && take_number(s, &f, &number, 0) == MEMO_OK && number == 5,
+               "c13: a put that waits for room outlives its caller");
+        put_number(s, &f, 1);
+    }
     tap_ok(take_number(s, &f, &number, 0) == MEMO_OK && number == 1 && put_number(s, &f, 2) == MEMO_OK &&
                take_number(s, &f, &number, 0) == MEMO_OK && number == 2,
            "c13: one killed while waiting for room takes none");
