@@ -55,26 +55,39 @@ void dead_memo_back(self_t *s, offset_t at, bool drop)
         near_free(s, m);
 }
 
-void dead_client_gone(self_t *s, uint32_t client)
+static void say_gone(self_t *s, const dead_t *d, uint32_t peer)
 {
-    const dead_t *d = dead_of(s);
     wire_message_t message = {.type = WIRE_GONE};
-    uint32_t peer = (uint32_t)s->root->clients[client].rank, i;
+    uint32_t i;
 
-    if (d == NULL || client == s->node->client)
-        return; /* who closes has said BYE */
     message.from = message.client = d->self;
     message.number[0] = peer;
     for (i = 0; i < d->servers; i++)
         if (i != peer)
             send(s, d, i, &message);
+}
+
+void dead_client_gone(self_t *s, uint32_t client)
+{
+    const dead_t *d = dead_of(s);
+    uint32_t peer = (uint32_t)s->root->clients[client].rank;
+
+    if (d == NULL || client == s->node->client)
+        return; /* who closes has said BYE */
+    say_gone(s, d, peer);
     if (d->died != NULL)
         d->died(peer, d->arg);
 }
 
+/* Servers learn of a death before anything comes back by it: what comes back is not for the dead's other requests. */
 void dead_cancel_requests(self_t *s, uint32_t index)
 {
+    const dead_t *d = dead_of(s);
+    uint32_t client = atomic_load(&node_party(s, index)->client);
+
     near_shut(s, index);
+    if (d != NULL && client != 0 && client - 1 != s->node->client)
+        say_gone(s, d, (uint32_t)s->root->clients[client - 1].rank);
 }
 
 void dead_retire(self_t *s, uint32_t index)
