@@ -31,7 +31,7 @@ jobs_need_mpi() {
 
 # Numbers the checks anew, behind those there were; counts them, and those that failed.
 jobs_merge() { # jobs_merge WHAT FIRST FILE
-    awk -v what="$1" -v n="$2" -v counts="$jobs_scratch/counts" '
+    awk -v what="$(echo "$1" | sed "s|&|\\\\&|g")" -v n="$2" -v counts="$jobs_scratch/counts" '
         /^(not )?ok [0-9]+/ {
             bad += /^not/
             sub(/ok [0-9]+( - )?/, "ok " (++n) " - " what ": ")
