@@ -99,6 +99,7 @@ void pending_concerns_server(mpi_space_t *sp, pending_t *p, uint32_t server)
     p->far = true;
     sp->far_calls++;
     sp->moved_ns = wait_now();
+    pump_ring(sp); /* who pumps may be in a long pause */
 }
 
 void pending_concerns(mpi_space_t *sp, pending_t *p, const memo_folder_t folders[], size_t n)
