@@ -143,6 +143,7 @@ void on_leave(engine_t *e, const wire_message_t *m)
 
 static void depart(engine_t *e, uint32_t client)
 {
+    engine_client(e, client)->departed = true;
     e->present--;
     quiet_client_left(e, client);
 }
@@ -160,10 +161,13 @@ void on_gone(engine_t *e, const wire_message_t *m)
     uint32_t client = (uint32_t)m->number[0];
     client_state_t *c = engine_client(e, client);
 
-    if (c == NULL || c->gone || c->left)
+    if (c == NULL || c->departed)
         return;
-    c->gone = true;
-    drop_deferred(e, client, false);
-    end_requests(e, client, true);
-    depart(e, client);
+    if (!c->gone) {
+        c->gone = true;
+        drop_deferred(e, client, false);
+        end_requests(e, client, true);
+    }
+    if (m->number[1] == 0)
+        depart(e, client);
 }

@@ -71,6 +71,7 @@ typedef struct cause {
 typedef struct client_state {
     request_t *requests;
     bool left, gone;       /* BYE; died */
+    bool departed;         /* either, and nothing of it will come back any more: quiet does not wait for it */
     uint64_t asked, given; /* quiet.c */
 } client_state_t;
 

@@ -9,8 +9,8 @@
  * from its side: asked, and given. When all clients that are present have reported, server 0 probes all servers. It
  * is quiet if
  *
- *   - every sum of the servers equals that of the reports: no request and no answer was in flight, and no client has
- *     asked for or was given anything after its report. A request that is in flight to one server must not be made
+ *   - every sum of the servers equals that of the reports: no request and no answer was in flight, and no client
+ * has asked for or was given anything after its report. A request that is in flight to one server must not be made
  *     up for by one that another server received after the report was made: so each client counts for each server
  *     with a weight of its own (wire_weight), and equal sums mean equal terms;
  *   - no server has a latch, a locked folder, a deferred message or an unfinished cause: nothing that could yet
@@ -51,7 +51,7 @@ static uint64_t digest_of(const engine_t *e)
     uint32_t i;
 
     for (i = 0; i < e->clients; i++)
-        if (e->client[i].left || e->client[i].gone)
+        if (e->client[i].departed)
             digest += (i + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)(i + 1) << 40;
     return digest;
 }
@@ -64,7 +64,7 @@ static view_t view_of(const engine_t *e)
     uint32_t i;
 
     for (i = 0; i < e->clients; i++)
-        if (!e->client[i].left && !e->client[i].gone) {
+        if (!e->client[i].departed) {
             v.asked += e->client[i].asked;
             v.given += e->client[i].given;
         }
@@ -177,7 +177,7 @@ static bool all_idle(const engine_t *e)
     uint32_t i;
 
     for (i = 0; i < e->clients; i++)
-        if (!e->client[i].left && !e->client[i].gone && !e->reports[i].valid)
+        if (!e->client[i].departed && !e->reports[i].valid)
             return false;
     return e->present > 0;
 }
@@ -209,7 +209,7 @@ static bool sums_agree(const engine_t *e)
     uint32_t i;
 
     for (i = 0; i < e->clients; i++)
-        if (!e->client[i].left && !e->client[i].gone) {
+        if (!e->client[i].departed) {
             asked += e->reports[i].asked;
             received += e->reports[i].received;
         }

@@ -336,7 +336,7 @@ static void note(self_t *s, const wire_message_t *message)
     uint64_t number;
     memo_folder_t expected = folder(7);
 
-    if (message->type == WIRE_GONE)
+    if (message->type == WIRE_GONE && message->number[1] == 0)
         gone++;
     if (m == NULL)
         return;

@@ -55,13 +55,14 @@ void dead_memo_back(self_t *s, offset_t at, bool drop)
         near_free(s, m);
 }
 
-static void say_gone(self_t *s, const dead_t *d, uint32_t peer)
+static void say_gone(self_t *s, const dead_t *d, uint32_t peer, bool more)
 {
     wire_message_t message = {.type = WIRE_GONE};
     uint32_t i;
 
     message.from = message.client = d->self;
     message.number[0] = peer;
+    message.number[1] = more;
     for (i = 0; i < d->servers; i++)
         if (i != peer)
             send(s, d, i, &message);
@@ -74,12 +75,13 @@ void dead_client_gone(self_t *s, uint32_t client)
 
     if (d == NULL || client == s->node->client)
         return; /* who closes has said BYE */
-    say_gone(s, d, peer);
+    say_gone(s, d, peer, false);
     if (d->died != NULL)
         d->died(peer, d->arg);
 }
 
-/* Servers learn of a death before anything comes back by it: what comes back is not for the dead's other requests. */
+/* Servers learn of a death before anything comes back by it: that is not for the dead's other requests. It is not
+ * quiet before all of it has come. */
 void dead_cancel_requests(self_t *s, uint32_t index)
 {
     const dead_t *d = dead_of(s);
@@ -87,7 +89,7 @@ void dead_cancel_requests(self_t *s, uint32_t index)
 
     near_shut(s, index);
     if (d != NULL && client != 0 && client - 1 != s->node->client)
-        say_gone(s, d, (uint32_t)s->root->clients[client - 1].rank);
+        say_gone(s, d, (uint32_t)s->root->clients[client - 1].rank, true);
 }
 
 void dead_retire(self_t *s, uint32_t index)

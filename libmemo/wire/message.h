@@ -43,7 +43,8 @@ typedef enum wire_type {
     WIRE_EACH,  /* number[0] where to go on (0: begin) -> ANSWER, number[0] the same (0: the end), memo: records */
     WIRE_LEAVE, /* drops all of the client's requests -> ANSWER OK: no memo comes after it */
     WIRE_BYE,   /* the client has gone back to nobody -> ANSWER OK, the last message to it */
-    WIRE_GONE,  /* number[0]: a client that died; said by whoever found it, maybe more than once; no answer */
+    WIRE_GONE,  /* number[0]: a client that died; said by whoever found it, maybe more than once; no answer.
+                   number[1]  not 0: what it had will yet come back, from who says so; then it is said again with 0 */
 
     /* Server to client. */
     WIRE_ANSWER, /* result, index, memo */
