@@ -11,7 +11,7 @@
  *
  * Threads. A handle may be used by any number of threads at once; a call that blocks, blocks its own thread
  * only. A signal handler that returns does not end a wait. No call is async-signal-safe. After fork() the
- * child must not use the parent's handles (MEMO_ECLOSED): it opens the space anew.
+ * child must not use the parent's handles (MEMO_ECLOSED): it opens the space anew, but not one over MPI.
  *
  * Times are nanoseconds from the call on, as int64_t; MEMO_FOREVER waits without limit, 0 does not wait.
  */
@@ -50,7 +50,7 @@ enum {
     MEMO_TIMEDOUT = 2, /* the time was up first */
     MEMO_PENDING = 3,  /* a request is still in flight */
     MEMO_QUIET = 4,    /* every participant waits and nothing is in flight */
-    MEMO_SERVED = 5,   /* memo_open on a server's rank: it has served until all clients closed */
+    MEMO_SERVED = 5,   /* memo_open on a server's rank: it has served until all clients closed; a good end */
     /* errors */
     MEMO_EINVAL = -1,    /* an argument is malformed; nothing was done */
     MEMO_ENOMEM = -2,    /* the process (not the space) has no memory left */
@@ -104,8 +104,10 @@ enum { MEMO_KIND_INVALID = 0, MEMO_KIND_BYTES = 1, MEMO_KIND_ELEMENT = 2 };
  *
  * Over MPI: size= (of each node's memory), on_death=, servers= (ranks that serve, when no memo-server is among the
  * programs; 1 if left out), nodes= (each node is taken for so many, to try things), transport=send. Opening is
- * collective there, once, with one URI for all; on a server's rank memo_open returns MEMO_SERVED once all clients
- * have closed. MEMO_ENOTSUP: libmemo-mpi.so or MPI is not there, or mpiexec did not start the program.
+ * collective there, once, with one URI for all: no second time in the life of a process (MEMO_EBUSY), nor in a
+ * forked child. On a server's rank memo_open returns MEMO_SERVED, with *space NULL, once all clients have closed:
+ * the program should then end with exit status 0. MEMO_ENOTSUP: libmemo-mpi.so or MPI is not there, or mpiexec did
+ * not start the program. The space ends with its job.
  *
  * Errors: MEMO_EINVAL, MEMO_ENOMEM, MEMO_EFULL (no room for another client), MEMO_EIO, MEMO_ECORRUPT,
  * MEMO_EVERSION, MEMO_ENOTSUP, MEMO_EBUSY (the name belongs to a space of another scheme). *space is NULL then.
@@ -122,7 +124,7 @@ MEMO_API int memo_close(memo_space_t *space);
 
 /*
  * Removes a space's name: later opens make a new one. Those who have it open go on; the memory goes with the last
- * of them. MEMO_NONE if there is no such space; MEMO_EINVAL, MEMO_EIO.
+ * of them. MEMO_NONE if there is no such space, as over MPI, where none outlives its job; MEMO_EINVAL, MEMO_EIO.
  */
 MEMO_API int memo_unlink(const char *uri);
 
@@ -166,7 +168,8 @@ MEMO_API int memo_alloc_for(memo_space_t *space, size_t size, memo_t **m, int64_
 /* Gives a held memo's memory back. NULL, and a memo not held, are left alone. */
 MEMO_API void memo_free(memo_t *m);
 
-/* Its bytes, aligned to 16: the very bytes that the taker will get. Valid until put, replaced, freed or closed. */
+/* Its bytes, aligned to 16: the very bytes that the taker will get, if he is on this machine. Valid until put,
+ * replaced, freed or closed. */
 MEMO_API void *memo_data(memo_t *m);
 
 /* Its size as allocated. */
@@ -242,8 +245,7 @@ MEMO_API int memo_get_copy_for(memo_space_t *space, const memo_folder_t *folder,
 MEMO_API int memo_alt(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m, size_t *which);
 
 /* MEMO_NONE only if each folder was empty at some instant of the call; the instants may differ. */
-MEMO_API int memo_alt_skip(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m,
-                           size_t *which);
+MEMO_API int memo_alt_skip(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m, size_t *which);
 
 /* memo_alt with a timeout. */
 MEMO_API int memo_alt_for(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t **m, size_t *which,
@@ -272,7 +274,8 @@ typedef enum { MEMO_TAKE, MEMO_COPY } memo_what_t;
 typedef enum { MEMO_WAIT, MEMO_SKIP, MEMO_STRICT_SKIP, MEMO_UNTIL_QUIET } memo_when_empty_t;
 
 /* Among folders that have a memo: the first listed; the first after the one that won this thread's last rotating
- * select; the one whose first memo has been there longest. */
+ * select; the one whose first memo has been there longest. With several servers (MPI) the first two choose among
+ * the folders of the server that answers first, and MEMO_OLDEST is MEMO_ENOTSUP over folders of several. */
 typedef enum { MEMO_LISTED, MEMO_ROTATE, MEMO_OLDEST } memo_choice_t;
 
 /* The general form; all of the above fill one in. Start from MEMO_SELECT_INIT (take, wait, listed, forever). */
@@ -292,8 +295,8 @@ typedef struct memo_selection {
 
 /*
  * The general select. MEMO_OK: *m is held by the caller and came from folders[*which]; MEMO_NONE, MEMO_TIMEDOUT,
- * MEMO_QUIET: nothing was taken. Errors: MEMO_EINVAL; MEMO_EFULL (the space has no room to wait in, or for the copy;
- * a memo that is there is always taken); MEMO_ECLOSED; MEMO_ENOTSUP. `which` may be NULL.
+ * MEMO_QUIET: nothing was taken. Errors: MEMO_EINVAL; MEMO_EFULL (the space has no room to wait in, or for the
+ * copy; a memo that is there is always taken); MEMO_ECLOSED; MEMO_ENOTSUP. `which` may be NULL.
  */
 MEMO_API int memo_select(memo_space_t *space, const memo_select_t *select, memo_t **m, size_t *which);
 
@@ -332,26 +335,27 @@ MEMO_API int memo_limit(memo_space_t *space, const memo_folder_t *folder, uint64
 /* How many memos the folder holds and how many selects wait on it, at some instant. Either may be NULL. */
 MEMO_API int memo_count(memo_space_t *space, const memo_folder_t *folder, uint64_t *memos, uint64_t *waiters);
 
-/* What is known about a space. Figures are sums of what its clients count, taken without stopping anyone. */
+/* What is known about a space. Figures are sums of what its clients count, taken without stopping anyone. Over MPI
+ * they are sums over the servers; those marked * are this machine's. */
 typedef struct memo_stat {
-    uint64_t capacity;      /* bytes that memos and what carries them can take */
-    uint64_t used;          /* bytes of them in use now, rounding included */
+    uint64_t capacity;      /* * bytes that memos and what carries them can take */
+    uint64_t used;          /* * bytes of them in use now, rounding included */
     uint64_t folders;       /* folders that exist */
     uint64_t memos;         /* memos in folders */
     uint64_t bytes;         /* their sizes, added up */
     uint64_t waiters;       /* get structures linked into folders */
     uint64_t clients;       /* handles open */
-    uint64_t receivers;     /* threads and handles that can be sent messages, now */
-    uint64_t deaths;        /* clients that died without closing and were cleaned up after */
+    uint64_t receivers;     /* * threads and handles that can be sent messages, now */
+    uint64_t deaths;        /* * clients that died without closing and were cleaned up after */
     uint64_t redelivered;   /* memos that went back because their holder died or closed */
     uint64_t dropped;       /* memos that on_death=drop dropped */
     uint64_t puts;          /* puts done */
     uint64_t takes;         /* memos taken */
     uint64_t copies;        /* copies given */
-    uint64_t slot_messages; /* messages that passed through slot lists */
-    uint64_t lock_waits;    /* times a lock was not free at once */
-    uint64_t parks;         /* times a thread slept */
-    uint64_t wakes;         /* times a sleeping thread was woken by a system call */
+    uint64_t slot_messages; /* * messages that passed through slot lists */
+    uint64_t lock_waits;    /* * times a lock was not free at once */
+    uint64_t parks;         /* * times a thread slept */
+    uint64_t wakes;         /* * times a sleeping thread was woken by a system call */
     uint64_t messages;      /* messages between clients and servers (MPI backends) */
     uint64_t strict_phases; /* phases of strict skips (MPI backends) */
 } memo_stat_t;
@@ -365,8 +369,8 @@ MEMO_API int memo_stat(memo_space_t *space, memo_stat_t *stat, size_t size_of_st
  * instant; folders that come or go meanwhile may be missed or visited. The visit may call the library.
  */
 MEMO_API int memo_each(memo_space_t *space,
-                       int (*visit)(const memo_folder_t *folder, uint64_t memos, uint64_t bytes,
-                                    uint64_t waiters, void *arg),
+                       int (*visit)(const memo_folder_t *folder, uint64_t memos, uint64_t bytes, uint64_t waiters,
+                                    void *arg),
                        void *arg);
 
 /* A few words for a result, never NULL; static. */

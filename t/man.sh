@@ -6,8 +6,8 @@
 BUILD=${BUILD:-build}
 CC=${CC:-cc}
 unset MEMO_RUN
-pages='libmemo/man/memo.1 libmemo/man/memo.7 libmemo/man/memo_open.3 libmemo/man/memo_put.3 libmemo/man/memo_get.3
-libmemo/man/memo_alt.3'
+pages='libmemo/man/memo.1 libmemo/man/memo-server.1 libmemo/man/memo.7 libmemo/man/memo_open.3 libmemo/man/memo_put.3
+libmemo/man/memo_get.3 libmemo/man/memo_alt.3 libmemo/man/memo_open_mpi.3'
 ran=0
 failed=0
 
@@ -66,13 +66,34 @@ check_program() {
     report $? "the program of ${1##*/} runs"
 }
 
+# A program that uses MPI itself runs under mpiexec, with a server of its own and beside one.
+check_mpi_program() {
+    if [ ! -e "$BUILD/libmemo-mpi.so" ]; then
+        ran=$((ran + 1))
+        echo "ok $ran - the program of ${1##*/} runs # SKIP built without MPI"
+        return
+    fi
+    # What mpicc would add.
+    flags=$(mpicc -show | tr ' ' '\n' | sed -n '/^-[ILl]/p' | sed 's/^-I/-isystem/')
+    # shellcheck disable=SC2086
+    $CC -std=c11 -Wall -Wextra -Wpedantic -Werror -x c -Ilibmemo "$1" -x none "$BUILD/libmemo.a" \
+        "$BUILD/libmemo-mpi.so" -Wl,-rpath,"$PWD/$BUILD" $flags -lpthread -ldl -o "$1.run" >"$directory/said" 2>&1
+    report $? "the program of ${1##*/} compiles"
+    MEMO_SPACE=mpi-latch: timeout 60 mpiexec -n 3 "$1.run" </dev/null >"$directory/said" 2>&1
+    report $? "the program of ${1##*/} runs"
+    MEMO_SPACE=mpi-chain: timeout 60 mpiexec -n 1 "$BUILD/memo-server" : -n 2 "$1.run" </dev/null >"$directory/said" 2>&1
+    report $? "the program of ${1##*/} runs beside memo-server"
+}
+
 echo 'TAP version 13'
 for page in $pages; do
     check_form "$page"
     displays "$page"
 done
 for example in "$directory"/memo*.[0-9].*; do
-    if grep -q 'int main' "$example"; then
+    if grep -q 'memo_mpi.h' "$example"; then
+        check_mpi_program "$example"
+    elif grep -q 'int main' "$example"; then
         check_program "$example"
     else
         sh -n "$example" >"$directory/said" 2>&1
@@ -82,7 +103,7 @@ done
 
 # shellcheck disable=SC2086
 sed -n 's/^\.Nm \(memo_[a-z_]*\).*/\1/p' $pages | sort -u >"$directory/named"
-sed -n 's/^MEMO_API .*[ *]\(memo_[a-z_]*\)(.*/\1/p' libmemo/memo.h | sort -u >"$directory/public"
+sed -n 's/^MEMO_API .*[ *]\(memo_[a-z_]*\)(.*/\1/p' libmemo/memo.h libmemo/memo_mpi.h | sort -u >"$directory/public"
 comm -13 "$directory/named" "$directory/public" >"$directory/said"
 [ -s "$directory/public" ] && [ ! -s "$directory/said" ]
 report $? 'every public call has a page'
