@@ -71,6 +71,7 @@ typedef struct delayed {
 /* A message that waits until a chain unlocks a folder. */
 typedef struct deferred {
     struct deferred *next;
+    bool cancelled; /* once it has been dealt with */
     wire_message_t message; /* its folders are an array of its own, behind it */
 } deferred_t;
 

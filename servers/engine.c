@@ -21,6 +21,7 @@ static deferred_t *deferred_new(const wire_message_t *m)
     if (d == NULL)
         return NULL;
     d->next = NULL;
+    d->cancelled = false;
     d->message = *m;
     d->message.folders = (wire_folder_t *)(void *)(d + 1);
     if (m->count > 0)
@@ -315,6 +316,17 @@ deferred_t *engine_undefer(engine_t *e, uint32_t client, uint64_t request)
     return find_deferred(e, match_request, client, request);
 }
 
+void engine_cancel_deferred(engine_t *e, uint32_t client, uint64_t request)
+{
+    const folder_t *f;
+    deferred_t *d;
+
+    for (f = e->directory.deferred > 0 ? e->directory.folders : NULL; f != NULL; f = f->hh.next)
+        for (d = f->deferred_first; d != NULL; d = d->next)
+            if (match_request(&d->message, client, request))
+                d->cancelled = true;
+}
+
 deferred_t *engine_undefer_any(engine_t *e, uint32_t client, bool puts_too)
 {
     return find_deferred(e, match_any, client, puts_too);
@@ -414,6 +426,8 @@ static void replay_one(engine_t *e, folder_t *f)
     wire_message_t m = d->message;
 
     dispatch(e, &m);
+    if (d->cancelled)
+        on_cancel(e, &m);
     free(d);
 }
 

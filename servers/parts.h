@@ -142,6 +142,9 @@ void request_unlink(engine_t *e, request_t *r);
 
 /* Takes a message that waits for a lock out: the message of that client and request; NULL: there is none. */
 deferred_t *engine_undefer(engine_t *e, uint32_t client, uint64_t request);
+
+/* It is cancelled once it has been dealt with. */
+void engine_cancel_deferred(engine_t *e, uint32_t client, uint64_t request);
 deferred_t *engine_undefer_any(engine_t *e, uint32_t client, bool puts_too);
 void deferred_free(engine_t *e, deferred_t *d);
 

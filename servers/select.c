@@ -394,24 +394,22 @@ void on_release(engine_t *e, const wire_message_t *m)
         deferred_free(e, d);
 }
 
-/* Of what waits here alone: SELECT, JOIN, PUT. */
+/* Of SELECT, LATCH, JOIN, PUT. What waits for a lock is looked at first, once there is none: who gives up has looked. */
 void on_cancel(engine_t *e, const wire_message_t *m)
 {
     request_t *r = request_find(e, m->client, m->request);
-    deferred_t *d;
     wire_memo_t *memo;
     uint64_t size;
 
-    if (r != NULL && r->type != WIRE_CHAIN) {
-        memo = r->memo;
-        size = r->size;
-        r->memo = NULL;
-        request_over(e, r);
-        engine_answer_memo(e, m->client, m->request, MEMO_ECANCELED, memo, size);
-    } else if ((d = engine_undefer(e, m->client, m->request)) != NULL) {
-        memo = d->message.memo;
-        d->message.memo = NULL;
-        engine_answer_memo(e, m->client, m->request, MEMO_ECANCELED, memo, d->message.size);
-        deferred_free(e, d);
+    if (r == NULL) {
+        engine_cancel_deferred(e, m->client, m->request);
+        return;
     }
+    if (r->type == WIRE_CHAIN || r->state == REQUEST_HELD)
+        return; /* it is soon answered; it was */
+    memo = r->memo;
+    size = r->size;
+    r->memo = NULL;
+    request_over(e, r);
+    engine_answer_memo(e, m->client, m->request, MEMO_ECANCELED, memo, size);
 }

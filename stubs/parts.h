@@ -26,6 +26,7 @@ enum {
     CALL_ASKED = 0, /* waiting for answers */
     CALL_UNLINKING, /* STRICT: the second phase */
     CALL_ACCEPTING, /* something is held, and was accepted: it will come */
+    CALL_CANCELLING, /* LATCH: every server is to say that it gave nothing */
     CALL_WATCHING   /* a join that waits at the server that had not enough */
 };
 

@@ -62,12 +62,14 @@ static void empty(stub_t *s, stub_call_t *call)
     if (call->kind == CALL_STRICT && call->state == CALL_ASKED)
         unlink_all(s, call);
     else
-        call_end(s, call, MEMO_NONE);
+        call_end(s, call, call->state == CALL_CANCELLING ? call->why : MEMO_NONE);
 }
 
 static void answered(stub_t *s, stub_call_t *call, const wire_message_t *m, uint32_t part)
 {
-    if (call->state != CALL_ACCEPTING) { /* an error: the others need not go on */
+    if (call->state == CALL_CANCELLING && m->result == MEMO_ECANCELED)
+        empty(s, call);
+    else if (call->state != CALL_ACCEPTING) { /* an error: the others need not go on */
         call_release(s, call, part, call->parts_count);
         call_end(s, call, m->result);
     } else if (part == call->chosen) {
@@ -90,11 +92,17 @@ void latch_receive(stub_t *s, stub_call_t *call, const wire_message_t *m)
         answered(s, call, m, part);
 }
 
-/* What was accepted comes; else nothing was taken, and nobody needs to say so. */
+/*
+ * Each server is asked to say that it gave nothing, so that whoever gives up has looked: what it did give is accepted. A
+ * server that has answered says nothing more.
+ */
 void latch_cancel(stub_t *s, stub_call_t *call)
 {
+    uint32_t i;
+
     if (call->state == CALL_ACCEPTING)
         return;
-    call_release(s, call, NO_PART, call->parts_count);
-    call_end(s, call, call->why);
+    call->state = CALL_CANCELLING;
+    for (i = 0; i < call->parts_count; i++)
+        call_send(s, call, call->parts[i].server, WIRE_CANCEL, 0, NULL, 0);
 }

@@ -36,7 +36,7 @@ typedef enum wire_type {
     WIRE_GATHER,  /* a join's folders of this server: latch one of each -> HELD; or EMPTY and nothing held */
     WIRE_WATCH,   /* a join's folders of this server -> EMPTY once they could all be had; nothing is held */
     WIRE_CHAIN,   /* a strict skip's or join's folders of all servers in rank order -> ANSWER */
-    WIRE_CANCEL,  /* of SELECT, JOIN, PUT, CHAIN: the answer now, ECANCELED if it has not been served */
+    WIRE_CANCEL,  /* of SELECT, LATCH, JOIN, PUT: the answer now: ECANCELED, if nothing was given */
     WIRE_LIMIT,   /* folder, number[0] memos, number[1] bytes -> ANSWER OK or error */
     WIRE_COUNT,   /* folder -> ANSWER, number[0] memos, number[1] waiters */
     WIRE_STAT,    /* -> ANSWER, memo: a memo_stat_t's fields as codec_stat writes them */

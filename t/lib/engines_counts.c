@@ -191,7 +191,7 @@ static uint64_t want_alt_none(bool chain)
 static uint64_t want_cancelled(bool chain)
 {
     (void)chain;
-    return k == 1 ? 3 : 2 * k;
+    return 3 * k;
 }
 
 static uint64_t want_strict_none(bool chain)
