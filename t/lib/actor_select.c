@@ -32,6 +32,18 @@ static bool is_spread(const actor_t *a, size_t n)
     return false;
 }
 
+/* Whether one of the folders may hold a memo that is latched for somebody else, and passed over: see odd_folders.
+ */
+static bool may_meet_latches(const actor_t *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (a->world->servers > 1 && a->numbers[i] % 2 == 1) {
+            return true;
+        }
+    }
+    return is_spread(a, n);
+}
+
 /* In half of the folders nothing is ever latched for who then wants it no more, so that order holds there without
  * exception: see check_order(). */
 static void odd_folders(actor_t *a, size_t n)
@@ -74,7 +86,7 @@ static history_record_t *begin_select(actor_t *a, const memo_select_t *s)
 {
     static const uint8_t whens[] = {
         [MEMO_WAIT] = HISTORY_WAIT, [MEMO_SKIP] = HISTORY_SKIP, [MEMO_STRICT_SKIP] = HISTORY_STRICT};
-    bool listed = s->choice == MEMO_LISTED && !is_spread(a, s->count);
+    bool listed = s->choice == MEMO_LISTED && !may_meet_latches(a, s->count);
     history_record_t r = {.kind = s->what == MEMO_TAKE ? HISTORY_TAKE : HISTORY_COPY,
                           .when = whens[s->when_empty],
                           .folder = a->numbers[0],

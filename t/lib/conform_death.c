@@ -260,8 +260,9 @@ static void c13_requests(memo_space_t *s, victim_t *v)
         sum += number;
         marks += marked;
     }
-    tap_ok(right && sum == 10 && marks == 4, "c13: what was under delivery to started requests goes back, marked (%llu, %u)",
-           (unsigned long long)sum, marks);
+    tap_ok(right && sum == 10 && marks == 4,
+           "c13: what was under delivery to started requests goes back, marked (%llu, %u)", (unsigned long long)sum,
+           marks);
     tap_ok(waiters_become(s, &f, 0) && put_number(s, &f, 9) == MEMO_OK && drain(s, &f) == 1,
            "c13: its other requests are gone");
 }

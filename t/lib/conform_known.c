@@ -110,7 +110,8 @@ static void knowing_stat(memo_space_t *s)
     memo_free(m);
     after = stat_of(s);
     tap_ok(after.puts - before.puts == 10 && after.copies - before.copies == 1, "stat: ten puts, one copy");
-    tap_ok(after.memos == 10 && after.bytes == 80 && (after.used > before.used || peers_are_far()) && after.used < after.capacity,
+    tap_ok(after.memos == 10 && after.bytes == 80 && (after.used > before.used || peers_are_far()) &&
+               after.used < after.capacity,
            "stat: ten memos, and what they use");
     drain(s, &f);
     tap_ok(stat_of(s).takes - before.takes == 10, "stat: ten takes");

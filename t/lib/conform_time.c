@@ -76,6 +76,35 @@ static void c10_not_before(memo_space_t *s)
     tap_ok(stat_of(s).folders == 0 && stat_of(s).waiters == 0, "c10: and leaves nothing behind");
 }
 
+/* The time is up at once, but what is there is had all the same. */
+static void c10_at_once(memo_space_t *s)
+{
+    memo_folder_t f[8];
+    memo_t *m[8] = {NULL};
+    size_t which = 0;
+    bool gets = true, copies = true, alts = true, joins = true;
+    for (int i = 0; i < 8; i++) {
+        f[i] = folder("there %d", i);
+        put_number(s, &f[i], (uint64_t)i);
+    }
+    for (uint64_t i = 0; i < 8; i++) {
+        gets = memo_get_for(s, &f[i], &m[0], 0) == MEMO_OK && number_in(m[0]) == i && gets;
+        gets = memo_replace(m[0]) == MEMO_OK && gets;
+        copies = memo_get_copy_for(s, &f[i], &m[0], 0) == MEMO_OK && number_freed(m[0]) == i && copies;
+        alts = memo_alt_for(s, f, 8, &m[0], &which, 0) == MEMO_OK && number_in(m[0]) == which && alts;
+        alts = memo_replace(m[0]) == MEMO_OK && alts;
+    }
+    tap_ok(gets, "c10: a get with no time to wait takes what is there");
+    tap_ok(copies, "c10: a copy likewise");
+    tap_ok(alts, "c10: an alt likewise");
+    joins = memo_get_all_for(s, f, 8, m, 0) == MEMO_OK;
+    for (uint64_t i = 0; i < 8; i++)
+        joins = number_freed(m[i]) == i && joins;
+    tap_ok(joins, "c10: a join likewise");
+    for (int i = 0; i < 8; i++)
+        drain(s, &f[i]);
+}
+
 #define C10_RACES 6000
 
 typedef struct race {
@@ -190,6 +219,7 @@ static void c10_copies(memo_space_t *s)
 void c10_time(memo_space_t *s)
 {
     c10_not_before(s);
+    c10_at_once(s);
     c10_race(s, false, "a timeout never swallows a memo");
     c10_race(s, true, "nor does a cancel");
     c10_copies(s);

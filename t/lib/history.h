@@ -150,8 +150,9 @@ enum history_fault {
 extern const char *const history_fault_names[FAULT_KINDS];
 
 typedef struct history_rules {
-    bool drop;              /* on_death=drop: what the dead held is gone; what was on its way to them comes back */
-    const uint64_t *limits; /* memos a folder may hold, by its number, 0 for any; or NULL */
+    bool drop;    /* on_death=drop: what the dead held is gone; what was on its way to them comes back */
+    bool latches; /* several servers: in folders of odd numbers memos are latched for who may take another */
+    const uint64_t *limits;                       /* memos a folder may hold, by its number, 0 for any; or NULL */
     void (*say)(const char *sentence, void *arg); /* the first 20 violations; may be NULL */
     void *arg;
 } history_rules_t;
