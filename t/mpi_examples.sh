@@ -32,7 +32,7 @@ check() {
     else
         echo "not ok $tests - $name"
         for file in said err out; do
-            tail -n 20 "$dir/$file" | tr -cd '\11\12\40-\176' | sed 's/^/# /'
+            tail -n 20 "$dir/$file" | tr -cd '\11\12\40-\176' | awk '{ print "# " $0 }'
         done
         failed=$((failed + 1))
     fi
