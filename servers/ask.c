@@ -99,10 +99,9 @@ static void drop_deferred(engine_t *e, uint32_t client, bool puts_too)
     deferred_t *d;
 
     while ((d = engine_undefer_any(e, client, puts_too)) != NULL) {
-        wire_memo_t *memo = d->message.memo;
+        if (d->message.memo != NULL)
+            engine_refuse(e, &d->message, MEMO_ECANCELED);
         d->message.memo = NULL;
-        if (memo != NULL)
-            engine_answer_memo(e, client, d->message.request, MEMO_ECANCELED, memo, d->message.size);
         deferred_free(e, d);
     }
 }
@@ -118,7 +117,6 @@ static void end_requests(engine_t *e, uint32_t client, bool dead)
     request_t *r = engine_client(e, client)->requests, *next;
 
     for (; r != NULL; r = next) {
-        wire_memo_t *memo = r->memo;
         next = r->next;
         if (stays(r, dead))
             continue;
@@ -126,9 +124,8 @@ static void end_requests(engine_t *e, uint32_t client, bool dead)
             chain_gone(e, r);
             continue;
         }
-        r->memo = NULL;
-        if (memo != NULL)
-            engine_answer_memo(e, client, r->key.id, MEMO_ECANCELED, memo, r->size);
+        if (r->memo != NULL)
+            request_refuse(e, r, MEMO_ECANCELED);
         request_over(e, r);
     }
 }

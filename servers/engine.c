@@ -67,14 +67,33 @@ client_state_t *engine_client(engine_t *e, uint32_t peer)
     return peer >= e->servers && peer < e->servers + e->clients ? &e->client[peer - e->servers] : NULL;
 }
 
+/* As if whoever is told nothing any more had had it, and died. */
+static void give_back(engine_t *e, const wire_message_t *m)
+{
+    wire_message_t back = {.type = WIRE_RETURN,
+                           .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER,
+                           .client = e->self,
+                           .folders = m->folders,
+                           .count = 1,
+                           .memo = m->memo,
+                           .size = m->size,
+                           .redeliveries = m->redeliveries};
+
+    if (m->memo == NULL)
+        return;
+    if (m->count > 0)
+        engine_send(e, wire_server_of(&m->folders[0].name, e->servers), &back);
+    else
+        e->io.free(e->io.arg, m->memo);
+}
+
 void engine_tell(engine_t *e, uint32_t client, const wire_message_t *message)
 {
     client_state_t *c = engine_client(e, client);
     wire_message_t m = *message;
 
     if (c == NULL || c->gone || c->left) {
-        if (m.memo != NULL)
-            e->io.free(e->io.arg, m.memo);
+        give_back(e, &m);
         return;
     }
     m.client = client;
@@ -85,15 +104,39 @@ void engine_tell(engine_t *e, uint32_t client, const wire_message_t *message)
 
 void engine_answer(engine_t *e, uint32_t client, uint64_t request, int result)
 {
-    engine_answer_memo(e, client, request, result, NULL, 0);
-}
-
-void engine_answer_memo(engine_t *e, uint32_t client, uint64_t request, int result, wire_memo_t *memo,
-                        uint64_t size)
-{
-    wire_message_t m = {.type = WIRE_ANSWER, .request = request, .result = result, .memo = memo, .size = size};
+    wire_message_t m = {.type = WIRE_ANSWER, .request = request, .result = result};
 
     engine_tell(e, client, &m);
+}
+
+/* The message's folders that are to change; one more may say where its memo was taken from. */
+static uint32_t changed_folders(const wire_message_t *m)
+{
+    uint32_t most = m->type == WIRE_PUT ? 1 : m->type == WIRE_DELAY || m->type == WIRE_HOLD ? 2 : m->count;
+
+    return m->count < most ? m->count : most;
+}
+
+const wire_folder_t *engine_source(const wire_message_t *m)
+{
+    uint32_t changed = changed_folders(m);
+
+    return m->count > changed ? &m->folders[changed] : NULL;
+}
+
+void engine_refuse(engine_t *e, const wire_message_t *m, int result)
+{
+    const wire_folder_t *source = engine_source(m);
+    wire_message_t answer = {.type = WIRE_ANSWER,
+                             .request = m->request,
+                             .result = result,
+                             .folders = source,
+                             .count = source != NULL,
+                             .memo = m->memo,
+                             .size = m->size,
+                             .redeliveries = m->redeliveries};
+
+    engine_tell(e, m->client, &answer);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------- */
@@ -137,6 +180,22 @@ request_t *request_new(engine_t *e, const wire_message_t *m, uint32_t count)
         r->next->previous = r;
     c->requests = r;
     return r;
+}
+
+/* A put that waited for room goes back; of any other request there is nothing to go back. */
+void request_refuse(engine_t *e, request_t *r, int result)
+{
+    bool put = r->memo != NULL && r->all != NULL;
+    wire_message_t m = {.type = WIRE_ANSWER,
+                        .request = r->key.id,
+                        .result = result,
+                        .folders = put ? r->all : NULL,
+                        .count = put,
+                        .memo = r->memo,
+                        .size = r->size};
+
+    r->memo = NULL;
+    engine_tell(e, (uint32_t)r->key.client, &m);
 }
 
 static void leave_room_queue(request_t *r)
@@ -241,9 +300,9 @@ static bool waits_for_locks(wire_type_t type)
 
 static folder_t *locked_folder(engine_t *e, const wire_message_t *m)
 {
-    uint32_t i;
+    uint32_t changed = changed_folders(m), i;
 
-    for (i = 0; i < m->count; i++) {
+    for (i = 0; i < changed; i++) {
         folder_t *f = directory_find(&e->directory, &m->folders[i].name);
         if (f != NULL && f->locked != NULL)
             return f;
@@ -259,7 +318,7 @@ static bool defer(engine_t *e, const wire_message_t *m)
     if (f == NULL)
         return false;
     if (d == NULL) { /* no memory: nothing has happened */
-        engine_answer_memo(e, m->client, m->request, MEMO_ENOMEM, m->memo, m->size);
+        engine_refuse(e, m, MEMO_ENOMEM);
         return true;
     }
     *(f->deferred_last != NULL ? &f->deferred_last->next : &f->deferred_first) = d;
@@ -337,7 +396,7 @@ deferred_t *engine_undefer_any(engine_t *e, uint32_t client, bool puts_too)
 static void refuse(engine_t *e, const wire_message_t *m)
 {
     if (m->from >= e->servers)
-        engine_answer_memo(e, m->from, m->request, MEMO_EINVAL, m->memo, m->size);
+        engine_refuse(e, m, MEMO_EINVAL);
     else if (m->memo != NULL)
         e->io.free(e->io.arg, m->memo);
 }

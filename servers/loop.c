@@ -187,7 +187,7 @@ static void unreachable(loop_t *l, const wire_message_t *message)
 
     if (message->memo == NULL)
         return;
-    if (message->type != WIRE_ANSWER || message->result != MEMO_OK || message->count == 0)
+    if (message->type != WIRE_ANSWER || message->count == 0)
         near_free(l->s, near_memo(message->memo));
     else if (l->launch->uri.on_death == MEMO_ON_DEATH_DROP) {
         node_count_one(&l->s->body->counts.dropped);

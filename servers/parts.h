@@ -119,11 +119,16 @@ struct engine {
 
 void engine_send(engine_t *e, uint32_t to, const wire_message_t *message);
 
-/* To a client, for its request: nothing is sent to who is gone, and a memo for him is freed. */
+/* To a client, for its request: nothing is sent to who is gone, and a memo for him goes back to the folder that is
+ * named with it, or is freed. */
 void engine_tell(engine_t *e, uint32_t client, const wire_message_t *message);
 void engine_answer(engine_t *e, uint32_t client, uint64_t request, int result);
-void engine_answer_memo(engine_t *e, uint32_t client, uint64_t request, int result, wire_memo_t *memo,
-                        uint64_t size);
+
+/* The memo that a message brings goes back to its client, with where he had taken it from. */
+void engine_refuse(engine_t *e, const wire_message_t *m, int result);
+
+/* Where the memo of a PUT, DELAY or HOLD was taken from; NULL: from nowhere. */
+const wire_folder_t *engine_source(const wire_message_t *m);
 
 client_state_t *engine_client(engine_t *e, uint32_t peer);
 
@@ -133,6 +138,9 @@ void engine_settle(engine_t *e);
 /* A new request of the message's client, with a get structure per folder of `count`; NULL: no memory. */
 request_t *request_new(engine_t *e, const wire_message_t *m, uint32_t count);
 request_t *request_find(engine_t *e, uint32_t client, uint64_t id);
+
+/* Its client is answered, with its memo, if it is a put. */
+void request_refuse(engine_t *e, request_t *r, int result);
 
 /* It is over here: get structures, latches, copies, places in queues, locks go. */
 void request_over(engine_t *e, request_t *r);

@@ -124,18 +124,21 @@ static entry_t *prepare(engine_t *e, const memo_folder_t *name, const wire_messa
     return entry;
 }
 
-static void refuse(engine_t *e, const wire_message_t *m, int result)
-{
-    engine_answer_memo(e, m->client, m->request, result, m->memo, m->size);
-}
-
 static void wait_for_room(engine_t *e, folder_t *f, const wire_message_t *m)
 {
-    request_t *r = request_new(e, m, 0);
+    const wire_folder_t *source = engine_source(m);
+    wire_folder_t *kept = source != NULL ? malloc(sizeof *kept) : NULL;
+    request_t *r = source == NULL || kept != NULL ? request_new(e, m, 0) : NULL;
 
     if (r == NULL) {
-        refuse(e, m, MEMO_ENOMEM);
+        free(kept);
+        engine_refuse(e, m, MEMO_ENOMEM);
         return;
+    }
+    if (kept != NULL) {
+        *kept = *source;
+        r->all = kept;
+        r->all_count = 1;
     }
     r->state = REQUEST_ROOM;
     r->room = f;
@@ -152,7 +155,7 @@ void on_put(engine_t *e, const wire_message_t *m)
     const client_state_t *c = engine_client(e, m->client);
 
     if (entry == NULL) {
-        refuse(e, m, MEMO_ENOMEM);
+        engine_refuse(e, m, MEMO_ENOMEM);
         return;
     }
     if (!folder_has_room(f, m->size)) {
@@ -160,7 +163,7 @@ void on_put(engine_t *e, const wire_message_t *m)
         if ((m->flags & WIRE_WAIT) != 0 && !c->left)
             wait_for_room(e, f, m);
         else
-            refuse(e, m, MEMO_EFULL);
+            engine_refuse(e, m, MEMO_EFULL);
         return;
     }
     e->figures.puts++;
@@ -198,7 +201,7 @@ void on_return(engine_t *e, const wire_message_t *m)
     entry_t *entry = prepare(e, &m->folders[0].name, m, &f);
 
     if (entry == NULL) {
-        refuse(e, m, MEMO_ENOMEM);
+        engine_refuse(e, m, MEMO_ENOMEM);
         return;
     }
     entry->redeliveries = m->redeliveries;
@@ -234,7 +237,7 @@ void on_delay(engine_t *e, const wire_message_t *m)
     if (f == NULL || !folder_has_room(f, m->size)) {
         if (f != NULL)
             directory_touch(&e->directory, f);
-        refuse(e, m, f == NULL ? MEMO_ENOMEM : MEMO_EFULL);
+        engine_refuse(e, m, f == NULL ? MEMO_ENOMEM : MEMO_EFULL);
         return;
     }
     f->reserved_memos++;
@@ -261,7 +264,7 @@ void on_hold(engine_t *e, const wire_message_t *m)
 
     if (d == NULL) {
         give_room_back(e, &m->folders[1].name, m->size);
-        refuse(e, m, MEMO_ENOMEM);
+        engine_refuse(e, m, MEMO_ENOMEM);
         return;
     }
     *d = (delayed_t){.target = m->folders[1].name, .memo = m->memo, .size = m->size};

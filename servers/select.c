@@ -284,7 +284,8 @@ bool select_serve(engine_t *e, folder_t *f)
     entry_t *entry = entry_first_free(f);
     get_t *g;
 
-    /* A join that went on counts on what it saw, also where there is somebody who was frozen until now (quiet.c). */
+    /* A join that went on counts on what it saw, also where there is somebody who was frozen until now (quiet.c).
+     */
     if (entry == NULL || (f->locked != NULL && f->locked->state == REQUEST_PASSED))
         return false;
     while ((g = first_eligible(e, f, GET_COPIER)) != NULL)
@@ -398,8 +399,6 @@ void on_release(engine_t *e, const wire_message_t *m)
 void on_cancel(engine_t *e, const wire_message_t *m)
 {
     request_t *r = request_find(e, m->client, m->request);
-    wire_memo_t *memo;
-    uint64_t size;
 
     if (r == NULL) {
         engine_cancel_deferred(e, m->client, m->request);
@@ -407,9 +406,6 @@ void on_cancel(engine_t *e, const wire_message_t *m)
     }
     if (r->type == WIRE_CHAIN || r->state == REQUEST_HELD)
         return; /* it is soon answered; it was */
-    memo = r->memo;
-    size = r->size;
-    r->memo = NULL;
+    request_refuse(e, r, MEMO_ECANCELED);
     request_over(e, r);
-    engine_answer_memo(e, m->client, m->request, MEMO_ECANCELED, memo, size);
 }

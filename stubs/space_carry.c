@@ -101,12 +101,29 @@ static int send_copy(mpi_space_t *sp, uint32_t to, const wire_message_t *message
     return result;
 }
 
+/* A put says where its memo was taken from: should it be refused when we are dead, that is where it goes back to.
+ */
+static void add_source(const mpi_space_t *sp, wire_message_t *m, wire_folder_t folders[3])
+{
+    const pending_t *p = sp->beginning;
+
+    if ((m->type != WIRE_PUT && m->type != WIRE_DELAY) || p == NULL || !p->comes_from ||
+        near_wire(p->memo) != m->memo)
+        return;
+    memcpy(folders, m->folders, m->count * sizeof folders[0]);
+    folders[m->count] = (wire_folder_t){.name = p->from, .index = m->count};
+    m->folders = folders;
+    m->count++;
+}
+
 int carry_send(void *arg, uint32_t to, const wire_message_t *message)
 {
     mpi_space_t *sp = arg;
     wire_message_t filled = *message;
+    wire_folder_t folders[3];
 
     filled.from = sp->launch.self;
+    add_source(sp, &filled, folders);
     if (message->memo != NULL) {
         filled.size = near_memo(message->memo)->size;
         /* Put, it begins anew: somebody took it and lived. */

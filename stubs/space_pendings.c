@@ -190,10 +190,9 @@ void pending_restore(mpi_space_t *sp, pending_t *p)
     if (!p->ours)
         return;
     m->redeliveries = p->redeliveries;
-    if (p->comes_from)
-        near_origin(sp->mailbox, m, &p->from); /* there is memory for that as long as there is any */
-    else
-        near_forget(sp->mailbox, m);
+    /* A refusal from this node has brought it. There is memory for that as long as there is any. */
+    if (p->comes_from && m->origin == 0)
+        near_origin(sp->mailbox, m, &p->from);
 }
 
 void pending_give_back(mpi_space_t *sp, thread_t *t, struct memo *m)

@@ -21,11 +21,12 @@ typedef enum wire_type {
     WIRE_NOTHING = 0,
 
     /* Client to server. Folders are in the order of the select's choice. */
-    WIRE_PUT,    /* folder, memo; flag WAIT: wait for room -> ANSWER OK, or with the memo: EFULL, ECANCELED */
+    WIRE_PUT,    /* folder, then the one that the memo was taken from, if any; memo; flag WAIT: wait for room ->
+                    ANSWER OK, or with the memo, and where it was taken from: EFULL, ECANCELED */
     WIRE_RETURN, /* folder, memo: to the head of its queue, marked when flag REDELIVERED -> ANSWER OK unless
                     NO_ANSWER */
-    WIRE_DELAY,  /* folders trigger, target, memo: to target's server, which reserves room -> ANSWER OK, or EFULL
-                    with the memo, by the trigger's server once it is held (or has fired) */
+    WIRE_DELAY,  /* folders trigger, target, source as PUT; memo: to target's server, which reserves room -> ANSWER
+                    OK, or EFULL with the memo, by the trigger's server once it is held (or has fired) */
     WIRE_SELECT, /* folders, all of this server; how -> ANSWER OK with memo and index, NONE, error, ECANCELED */
     WIRE_JOIN,   /* folders, all of this server -> n ANSWERs OK with memo and index; ECANCELED */
     WIRE_LATCH, /* folders, those of this server; how -> HELD, EMPTY, error; a WAIT is answered when there is one */
@@ -52,7 +53,7 @@ typedef enum wire_type {
     WIRE_EMPTY,
 
     /* Server to server. */
-    WIRE_HOLD, /* folders trigger, target, memo: a delayed put whose room is reserved, to the trigger's server */
+    WIRE_HOLD, /* folders and memo of a DELAY: a delayed put whose room is reserved, to the trigger's server */
     WIRE_UNRESERVE, /* folder: it could not be held; number[0] bytes */
     WIRE_FIRE,      /* folder, memo: a delayed put fires into its target; number[0] the cause -> FIRED */
     WIRE_FIRED,     /* number[0]: that, and all it caused, has taken effect */

@@ -282,7 +282,7 @@ static void discard(self_t *s, struct memo *e, struct memo *m)
 /* Whether its memo, if it has one, comes from the first folder. */
 static bool brings_from_folder(const wire_message_t *message)
 {
-    return message->type == WIRE_ANSWER && message->result == MEMO_OK && message->count > 0;
+    return message->type == WIRE_ANSWER && message->count > 0;
 }
 
 static void deliver(self_t *s, struct memo *e, wire_message_t *message, near_receive_t receive, void *arg)

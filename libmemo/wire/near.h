@@ -10,8 +10,8 @@
  *
  * Where a memo goes back to, when whoever had it dies: to the first folder of the envelope that it keeps, or of the
  * ANSWER in which it was under way. A memo without either comes from nowhere, and is freed: one that was never put,
- * that an ANSWER without folders, or one that refuses, brings, or that a server held. So an ANSWER that takes a
- * memo from a folder names it; one with a copy names none.
+ * that an ANSWER without folders brings, or that a server held. So an ANSWER that takes a memo from a folder names
+ * it, and so does one that refuses a memo that was taken from one; one with a copy names none.
  */
 #ifndef WIRE_NEAR_H
 #define WIRE_NEAR_H
