@@ -55,6 +55,7 @@ typedef struct loop {
     dead_t dead;
     struct memo *none, **envelope; /* of the message at hand: its answer may go in it */
     queue_t own;                   /* for our engine: it is not called while it sends */
+    queue_t gone;                  /* the dead of this node, of whom nothing more is to come but what is unread */
     queue_t unsent;
     queue_t roomless; /* from other nodes */
     int64_t moved_ns; /* when something last came from another node, or went there */
@@ -138,6 +139,15 @@ static void queue_free(loop_t *l, queue_t *q)
     }
 }
 
+/*
+ * That somebody is gone for good is dealt with once all is read that was sent before it was said: what the dead
+ * themselves have sent, or an earlier repairer. Of two senders' messages the later one may be found first.
+ */
+static bool departs(const wire_message_t *message)
+{
+    return message->type == WIRE_GONE && message->number[1] == 0;
+}
+
 /* ---- sending ----------------------------------------------------------------------------------------------- */
 
 static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
@@ -203,7 +213,7 @@ static void send_message(void *arg, uint32_t to, const wire_message_t *message)
     int result;
 
     if (to == l->launch->self) {
-        queue_add(&l->own, to, message);
+        queue_add(departs(message) ? &l->gone : &l->own, to, message);
         return;
     }
     result = queue_has(&l->unsent, to) ? MEMO_EFULL : send_now(l, to, message);
@@ -282,11 +292,35 @@ static void receive(self_t *s, const wire_message_t *message, struct memo **enve
 {
     loop_t *l = arg;
 
+    if (departs(message)) {
+        queue_add(&l->gone, l->launch->self, message);
+        return;
+    }
     if (heap_pressed(s))
         heap_flush(s); /* before anything is answered: who found no memory asks, and tries again */
     l->envelope = envelope;
     handle(l, message);
     l->envelope = &l->none;
+}
+
+/* Reads what has come from this node. True if there was any. */
+static bool read_near(loop_t *l)
+{
+    queue_t before = {.first = NULL};
+    bool any;
+
+    if (l->gone.first != NULL) {
+        before = l->gone;
+        queue_init(&l->gone);
+    }
+    any = near_scan(l->s, receive, l);
+    while (before.first != NULL) {
+        waiting_t *w = queue_cut(&before, &before.first);
+        handle(l, &w->message);
+        waiting_free(w);
+        any = true;
+    }
+    return any;
 }
 
 /* ---- from other nodes ---------------------------------------------------------------------------------------- */
@@ -522,12 +556,12 @@ static void serve(loop_t *l)
     bool moved;
 
     while (!engine_finished(l->engine) || l->unsent.first != NULL) {
-        moved = near_scan(l->s, receive, l);
+        moved = read_near(l);
         moved = poll_far(l) || moved;
         try_again(l);
         if (++l->rounds % ROUNDS_PER_LOOK == 0)
             look_around(l);
-        if (!moved)
+        if (!moved && l->gone.first == NULL)
             wait_for_messages(l);
     }
 }
@@ -555,6 +589,7 @@ static void begin(loop_t *l, launch_t *launch, node_t *node, self_t *mailbox, co
     l->envelope = &l->none;
     l->moved_ns = wait_now();
     queue_init(&l->own);
+    queue_init(&l->gone);
     queue_init(&l->unsent);
     queue_init(&l->roomless);
     l->dead = (dead_t){.servers = launch->servers, .self = launch->self, .send = say, .died = died, .arg = l};
@@ -568,6 +603,7 @@ static void end(loop_t *l, node_t *node)
     node->user_arg = NULL;
     engine_free(l->engine);
     queue_free(l, &l->own);
+    queue_free(l, &l->gone);
     queue_free(l, &l->unsent);
     queue_free(l, &l->roomless);
     free(l->folders);
