@@ -152,6 +152,8 @@ static int serve(mpi_space_t *sp)
         return result;
     result = connect(sp, &nobody);
     if (result == MEMO_OK)
+        launch_at_end(NULL, NULL); /* what it holds is lost if it dies, but the others can go on */
+    if (result == MEMO_OK)
         result = loop_serve(&sp->launch, &sp->node, sp->mailbox, sp->peers, sp->far);
     node_close(&sp->node);
     disconnect(sp);
