@@ -1,0 +1,475 @@
+/*
+ * fates.c - a rank of t/mpi_deaths.sh: one death, or end, at a chosen moment. The moment is made by stopping
+ * processes (SIGSTOP), so that what they were sent stays unread.
+ *
+ *   fates URI FATE
+ *
+ * The first client judges and prints TAP, the last one, the victim, suffers the fate, whose name is that of a
+ * function below; the others are only there. Ranks find one another's processes in a file in MEMO_TEST_ROOM.
+ */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "libmemo/memo_mpi.h"
+#include "t/tap.h"
+
+enum { RANKS = 16, MS = 1000000 };
+
+#define PATIENCE (INT64_C(5000) * MS)
+
+typedef struct board {
+    _Atomic int32_t pid[RANKS]; /* by rank in the job */
+    _Atomic uint32_t client[RANKS];
+    _Atomic uint32_t step;          /* of judge and victim, in turn */
+    _Atomic uint32_t ready, beside; /* clients that are there; others that are done */
+} board_t;
+
+static board_t *board;
+static memo_space_t *s;
+static memo_folder_t a, b;
+static int me, ranks, job_ranks;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static void nap(int64_t ns)
+{
+    nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
+}
+
+static void await(uint32_t step)
+{
+    int64_t end = now_ns() + PATIENCE;
+    while (board->step < step && now_ns() < end)
+        nap(MS);
+}
+
+static int pid_of_client(int client)
+{
+    for (int i = 0, n = 0; i < job_ranks; i++)
+        if (board->client[i] && n++ == client)
+            return board->pid[i];
+    return 0;
+}
+
+static void signal_servers(int number)
+{
+    for (int i = 0; i < job_ranks; i++)
+        if (!board->client[i])
+            kill(board->pid[i], number);
+    nap(5 * MS);
+}
+
+static int victim_pid(void)
+{
+    return pid_of_client(ranks - 1);
+}
+
+static void kill_victim(void)
+{
+    int pid = victim_pid();
+    int64_t end = now_ns() + PATIENCE;
+    kill(pid, SIGKILL);
+    while (kill(pid, 0) == 0 && now_ns() < end)
+        nap(MS);
+}
+
+static int put_text(const memo_folder_t *f, const char *text)
+{
+    return memo_write(s, f, text, strlen(text) + 1);
+}
+
+static bool is_text(memo_t *m, const char *text)
+{
+    return memo_size(m) == strlen(text) + 1 && strcmp(memo_data(m), text) == 0;
+}
+
+/* Whether that is what comes from the folder, marked or not; and it alone. */
+static bool comes(const memo_folder_t *f, const char *text, bool marked)
+{
+    memo_t *m = NULL;
+    int rc = memo_get_for(s, f, &m, PATIENCE);
+    if (rc != MEMO_OK) {
+        tap_diag("%s: %s", text, memo_strerror(rc));
+        return false;
+    }
+    bool right = is_text(m, text) && (memo_redeliveries(m) > 0) == marked;
+    if (!right)
+        tap_diag("'%.*s' came, %u times redelivered", (int)memo_size(m), (char *)memo_data(m),
+                 memo_redeliveries(m));
+    memo_free(m);
+    return right;
+}
+
+static memo_t *take(const memo_folder_t *f)
+{
+    memo_t *m = NULL;
+    memo_get_for(s, f, &m, PATIENCE);
+    return m;
+}
+
+static void stay(void)
+{
+    for (;;)
+        nap(INT64_C(1000) * MS);
+}
+
+static bool is_judge(void)
+{
+    return me == 0;
+}
+
+static bool is_victim(void)
+{
+    return me == ranks - 1;
+}
+
+/* ---- messages in flight ------------------------------------------------------------------------------------ */
+
+/* A put that is refused after its caller has died: the memo is again what he held. */
+static void refused(void)
+{
+    if (is_victim()) {
+        memo_t *m = take(&a);
+        board->step = 1;
+        await(2);
+        memo_put(s, &b, m);
+        stay();
+    }
+    if (!is_judge())
+        return;
+    memo_limit(s, &b, 1, 0);
+    put_text(&b, "full");
+    put_text(&a, "token");
+    await(1);
+    signal_servers(SIGSTOP);
+    board->step = 2;
+    nap(50 * MS);
+    kill_victim();
+    signal_servers(SIGCONT);
+    tap_ok(comes(&a, "token", true),
+           "a put that is refused when its caller is dead goes back to where it came from");
+    tap_ok(comes(&b, "full", false), "the folder it was for has what it had");
+    memo_limit(s, &b, 0, 0);
+}
+
+/* A put whose caller is found dead before the server has read it: it has taken effect, or never will. */
+static void unread_put(void)
+{
+    uint64_t in_a = 0, in_b = 0;
+    if (is_victim()) {
+        memo_t *m = take(&a);
+        board->step = 1;
+        await(2);
+        memo_put(s, &b, m);
+        stay();
+    }
+    if (!is_judge())
+        return;
+    put_text(&a, "token");
+    await(1);
+    signal_servers(SIGSTOP);
+    board->step = 2;
+    nap(50 * MS);
+    kill_victim();
+    signal_servers(SIGCONT);
+    for (int64_t end = now_ns() + PATIENCE; in_a + in_b == 0 && now_ns() < end; nap(MS)) {
+        memo_count(s, &a, &in_a, NULL);
+        memo_count(s, &b, &in_b, NULL);
+    }
+    nap(300 * MS);
+    memo_count(s, &a, &in_a, NULL);
+    memo_count(s, &b, &in_b, NULL);
+    tap_ok(in_a + in_b == 1, "a put of the dead that was not read yet: the memo is there once (%d %d)", (int)in_a,
+           (int)in_b);
+    tap_ok(in_a + in_b == 0 || (in_b == 1 ? comes(&b, "token", false) : comes(&a, "token", true)),
+           "as it was put, or marked in its old folder");
+}
+
+/* The same, while others wait until quiet and find the death before the server reads: it is not quiet. */
+static void overtaken(void)
+{
+    memo_select_t select = MEMO_SELECT_INIT;
+    memo_t *m = NULL;
+    int rc;
+    select.folders = &b;
+    select.count = 1;
+    select.when_empty = MEMO_UNTIL_QUIET;
+    if (is_victim()) {
+        m = take(&a);
+        board->step = 1;
+        await(2);
+        memo_put(s, &b, m);
+        stay();
+    }
+    if (is_judge()) {
+        put_text(&a, "token");
+        await(1);
+    }
+    if (ranks > 2 && me == 1) {
+        /* All others wait; then this. */
+        await(1);
+        nap(200 * MS);
+        signal_servers(SIGSTOP);
+        board->step = 2;
+        nap(50 * MS);
+        kill_victim();
+        nap(400 * MS); /* they find it dead */
+        signal_servers(SIGCONT);
+    }
+    rc = memo_select(s, &select, &m, NULL);
+    if (rc == MEMO_OK) {
+        board->step = 3;
+        memo_free(m);
+        rc = memo_select(s, &select, &m, NULL);
+    }
+    if (is_judge()) {
+        uint64_t left = 9;
+        tap_is_int(rc, MEMO_QUIET, "then it is quiet");
+        memo_count(s, &b, &left, NULL);
+        tap_ok(board->step == 3 && left == 0, "it is not quiet before what the dead have sent is read");
+    }
+}
+
+/* An answer with a memo that its receiver has not read when he dies. */
+static void unread_answer(void)
+{
+    if (is_victim()) {
+        board->step = 1;
+        take(&a);
+        stay();
+    }
+    if (!is_judge())
+        return;
+    uint64_t waiters = 0;
+    await(1);
+    while (waiters == 0) {
+        memo_count(s, &a, NULL, &waiters);
+        nap(MS);
+    }
+    kill(victim_pid(), SIGSTOP);
+    nap(20 * MS);
+    tap_is_int(put_text(&a, "token"), MEMO_OK, "somebody who is stopped is given a memo");
+    nap(50 * MS);
+    kill_victim();
+    tap_ok(comes(&a, "token", true), "killed before he saw it, he leaves it to others, marked");
+}
+
+/* ---- the dead and what they held --------------------------------------------------------------------------- */
+
+static void holding(void)
+{
+    if (is_victim()) {
+        take(&a);
+        take(&b);
+        board->step = 1;
+        stay();
+    }
+    if (!is_judge())
+        return;
+    put_text(&a, "token");
+    put_text(&b, "other");
+    await(1);
+    int64_t began = now_ns();
+    kill_victim();
+    tap_ok(comes(&a, "token", true) && comes(&b, "other", true), "what the dead held goes back to its folders");
+    tap_diag("in %d ms", (int)((now_ns() - began) / MS));
+}
+
+/* Every client of another node than the judge's and the servers' dies; the last half of the clients. */
+static void whole_node(void)
+{
+    if (me >= ranks / 2) {
+        take(&a);
+        board->ready++;
+        if (is_victim()) {
+            while ((int)board->ready < 2 * ranks - ranks / 2)
+                nap(MS);
+            board->step = 1;
+        }
+        stay();
+    }
+    if (!is_judge())
+        return;
+    for (int i = ranks / 2; i < ranks; i++)
+        put_text(&a, "token");
+    await(1);
+    for (int i = ranks / 2; i < ranks; i++)
+        kill(pid_of_client(i), SIGKILL);
+    bool right = true;
+    for (int i = ranks / 2; i < ranks; i++)
+        right = comes(&a, "token", true) && right;
+    tap_ok(right, "nobody lives on a node: what was held there goes back all the same");
+}
+
+/* ---- leaving without a word -------------------------------------------------------------------------------- */
+
+static bool leaves_holding(void)
+{
+    if (is_victim()) {
+        take(&a);
+        board->step = 1;
+        return true;
+    }
+    if (is_judge()) {
+        put_text(&a, "token");
+        await(1);
+        tap_ok(comes(&a, "token", true), "what somebody held who leaves without closing goes back, marked");
+    }
+    return false;
+}
+
+static void exit_0(void)
+{
+    if (leaves_holding())
+        exit(0);
+}
+
+static void exit_3(void)
+{
+    if (leaves_holding())
+        exit(3);
+}
+
+static void quick_exit_0(void)
+{
+    if (leaves_holding())
+        _exit(0);
+}
+
+static void killed(void)
+{
+    if (leaves_holding())
+        kill(getpid(), SIGKILL);
+}
+
+static void aborted(void)
+{
+    if (leaves_holding())
+        abort();
+}
+
+static void forked(void)
+{
+    if (is_victim()) {
+        memo_t *m = take(&a);
+        pid_t child = fork();
+        int status = -1;
+        if (child == 0)
+            exit(0);
+        waitpid(child, &status, 0);
+        child = fork();
+        if (child == 0)
+            _exit(0);
+        waitpid(child, &status, 0);
+        nap(300 * MS);
+        board->step = memo_put(s, &b, m) == MEMO_OK ? 1 : 2;
+        return;
+    }
+    if (is_judge()) {
+        put_text(&a, "token");
+        tap_ok(comes(&b, "token", false), "a child that exits takes nothing along");
+        await(1);
+        tap_is_int((int)board->step, 1, "its parent goes on");
+    }
+}
+
+/* ---- servers ----------------------------------------------------------------------------------------------- */
+
+/* All clients wait at the servers, which are killed: MEMO_EPEER, soon. */
+static void servers_killed(void)
+{
+    memo_t *m = NULL;
+    if (me == ranks - 1) {
+        nap(300 * MS);
+        signal_servers(SIGKILL);
+        board->step = 1;
+    }
+    int rc = memo_get_for(s, &a, &m, PATIENCE);
+    int64_t began = now_ns();
+    int again = put_text(&b, "token");
+    if (rc == MEMO_EPEER && again == MEMO_EPEER && now_ns() - began < PATIENCE)
+        board->beside++;
+    else
+        fprintf(stderr, "# client %d: %s, %s\n", me, memo_strerror(rc), memo_strerror(again));
+    for (int64_t end = now_ns() + PATIENCE; (int)board->beside < ranks && now_ns() < end;)
+        nap(MS);
+    if (is_judge())
+        tap_is_int((int)board->beside, ranks, "without servers calls answer MEMO_EPEER");
+}
+
+/* ---- from beginning to end --------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} fates[] = {
+    {"refused", refused},
+    {"unread_put", unread_put},
+    {"overtaken", overtaken},
+    {"unread_answer", unread_answer},
+    {"holding", holding},
+    {"whole_node", whole_node},
+    {"exit_0", exit_0},
+    {"exit_3", exit_3},
+    {"_exit_0", quick_exit_0},
+    {"killed", killed},
+    {"aborted", aborted},
+    {"forked", forked},
+    {"servers_killed", servers_killed},
+};
+
+static bool map_board(void)
+{
+    char path[4096];
+    const char *room = getenv("MEMO_TEST_ROOM"), *rank = getenv("PMI_RANK"), *size = getenv("PMI_SIZE");
+    snprintf(path, sizeof path, "%s/board", room != NULL ? room : "/tmp");
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    if (fd < 0 || rank == NULL || size == NULL || atoi(size) > RANKS || ftruncate(fd, sizeof *board) != 0)
+        return false;
+    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    job_ranks = atoi(size);
+    return board != MAP_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    int rank;
+    if (argc < 3 || !map_board())
+        return 2;
+    rank = atoi(getenv("PMI_RANK"));
+    board->pid[rank] = getpid();
+    if (strcmp(argv[2], "in_open") == 0 && rank == job_ranks - 1) {
+        signal(SIGALRM, SIG_DFL);
+        ualarm((useconds_t)(argc > 3 ? atoi(argv[3]) : 1000), 0);
+    }
+    int rc = memo_open(&s, argv[1]);
+    if (rc == MEMO_SERVED)
+        return 0;
+    if (rc != MEMO_OK) {
+        fprintf(stderr, "# %s\n", memo_errmsg());
+        return 1;
+    }
+    board->client[rank] = 1;
+    board->ready++;
+    me = memo_rank(s);
+    ranks = memo_ranks(s);
+    while ((int)board->ready < ranks)
+        nap(MS);
+    a = memo_folder("a");
+    b = memo_folder("b");
+    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++)
+        if (strcmp(argv[2], fates[i].name) == 0)
+            fates[i].run();
+    rc = memo_close(s);
+    if (!is_judge())
+        return 0;
+    tap_ok(rc == MEMO_OK, "and it closes");
+    return tap_done();
+}
