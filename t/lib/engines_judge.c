@@ -65,15 +65,23 @@ static void check_limit(sim_t *s, uint32_t folder)
     }
 }
 
+void sim_note_returned(sim_t *s, wire_memo_t *memo)
+{
+    if (memo->owner == SIM_IN_ENGINE && !memo->taken && !memo->returned && memo->stay < 0) {
+        memo->returned = true;
+        s->present[memo->folder]++;
+    }
+}
+
 /* The server says that the memo is in its folder, or held until its trigger fires. */
 static void took_effect(sim_t *s, uint32_t server, const sim_op_t *op)
 {
     wire_memo_t *memo = op->memo;
-    if (memo->lives != op->lives) {
+    if (memo->lives != op->lives || memo->returned) {
         return; /* it is taken, and may be back: puts that fire others are acknowledged late */
     }
     if (op->kind == SIM_DELAY) {
-        memo->delayed = true;
+        memo->delayed = memo->stay < 0;
     } else if (memo->owner != SIM_IN_ENGINE || memo->whose != server || memo->stay >= 0) {
         sim_fail(s, "server %u says that memo %u was put, and has it not", server, memo->number);
     } else {
@@ -83,9 +91,23 @@ static void took_effect(sim_t *s, uint32_t server, const sim_op_t *op)
     }
     if (op->kind == SIM_PUT || op->kind == SIM_PUT_WAIT || op->kind == SIM_PUT_START) {
         check_limit(s, memo->folder);
-    } else {
+    } else if (op->kind != SIM_DELAY) {
         memo->head = s->clock;
     }
+}
+
+/* The server says that a delayed put has taken effect, and had no cause to wait with that. */
+static void has_fired(sim_t *s, uint32_t server, const wire_message_t *m)
+{
+    wire_memo_t *memo = s->fire != NULL ? s->fire->memo : NULL;
+    if (memo == NULL || s->fire->number[0] != m->number[0] || memo->owner != SIM_IN_ENGINE ||
+        memo->whose != server || memo->taken || memo->stay >= 0) {
+        return;
+    }
+    memo->delayed = false;
+    memo->stay = (int)s->n_stays;
+    s->stays[s->n_stays++] = (sim_stay_t){memo->folder, memo->number, s->clock, UINT64_MAX};
+    s->present[memo->folder]++;
 }
 
 static void is_taken(sim_t *s, uint32_t server, sim_op_t *op, wire_memo_t *memo, const wire_message_t *m)
@@ -170,6 +192,9 @@ void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *
             count_it(s, m->memo);
         }
         break;
+    case WIRE_FIRED:
+        has_fired(s, server, m);
+        break;
     case WIRE_FIRE:
         m->memo->fired = s->clock;
         count_it(s, m->memo);
@@ -187,13 +212,13 @@ void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
         s->client[op->client].threads[op->thread].known = true;
     }
     sim_order_receive(s, server, m, op);
+    s->fire = m->type == WIRE_FIRE ? m : NULL;
     switch (m->type) {
     case WIRE_RETURN:
         m->memo->taken = false;
         m->memo->redeliveries += (m->flags & WIRE_REDELIVERED) != 0;
-        if ((m->flags & WIRE_NO_ANSWER) != 0) {
-            m->memo->returned = true;
-            s->present[m->memo->folder]++;
+        if ((m->flags & WIRE_NO_ANSWER) != 0 || (op != NULL && s->client[op->client].life == SIM_IS_DEAD)) {
+            sim_note_returned(s, m->memo);
         }
         break;
     case WIRE_RELEASE:

@@ -1,9 +1,9 @@
 /*
  * engines_life.c - how clients of the simulation go: they close, as memo_close does, or die.
  *
- * Who closes ends its calls, says LEAVE to all servers, gives back what it holds, and says BYE. Who dies leaves
- * some of its last messages unsent. What was under way to it, and what it held, goes back by a server that finds it
- * dead; who is told GONE has had all that the dead had sent.
+ * Who closes ends its calls, gives back what it holds, says LEAVE to all servers, and BYE. Who dies leaves some of
+ * its last messages unsent. What was under way to it, and what it held, goes back by a server that finds it dead,
+ * before that says GONE. What the dead had sent comes before that, as a rule, or after it.
  */
 #include "t/lib/engines_sim.h"
 
@@ -147,6 +147,10 @@ static void cut_short(sim_t *s, sim_client_t *c, uint32_t server)
         sim_message_t *message = sim_pop(s, queue);
         if (i < stay) {
             sim_post(s, s->servers + c->number, server, &message->m);
+            if (message->m.memo != NULL && c->found_early) { /* what the dead put may come after all is quiet */
+                s->counting -= message->m.memo->counts;
+                message->m.memo->counts = false;
+            }
         } else if (message->m.memo != NULL) {
             message->m.memo->cut = true;
         }
@@ -207,6 +211,7 @@ void sim_die(sim_t *s, sim_client_t *c)
     sim_trace(s, "client %u dies", c->number);
     c->life = SIM_IS_DEAD;
     c->finder = sim_below(&s->random_op, s->servers);
+    c->found_early = sim_below(&s->random_op, 4) == 0;
     for (uint32_t server = 0; server < s->servers; server++) {
         cut_short(s, c, server);
         cut_off(s, c, server);
@@ -215,7 +220,9 @@ void sim_die(sim_t *s, sim_client_t *c)
         sim_op_t *op = &s->ops[i];
         if (op->client == c->number && op->begun && !op->over) {
             sim_record(s, op);
-            if (op->memo != NULL && !op->memo->taken && op->memo->stay < 0) {
+            if (op->kind == SIM_RETURN || op->kind == SIM_BACK) {
+                sim_note_returned(s, op->memo);
+            } else if (op->memo != NULL && !op->memo->taken && op->memo->stay < 0) {
                 op->memo->orphan = true;
                 op->memo->delayed = op->kind == SIM_DELAY;
             }
@@ -243,7 +250,7 @@ void sim_find_dead(sim_t *s)
         }
         for (uint32_t server = 0; server < s->servers; server++) {
             uint32_t queue = (s->servers + i) * SIM_PEERS + server;
-            if ((c->told_gone >> server & 1) == 0 && s->queues[queue].length == 0) {
+            if ((c->told_gone >> server & 1) == 0 && (s->queues[queue].length == 0 || c->found_early)) {
                 c->told_gone |= UINT64_C(1) << server;
                 sim_tell_gone(s, c, c->finder, server);
             }

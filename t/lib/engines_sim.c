@@ -70,7 +70,7 @@ static const profile_t profiles[] = {
     {"deaths", {30, 4, 10, 40, 8, 5, 0, 1, 1, 1, 6, 3, 4, 4, 8}, 25, 25, 25, 0, 20, 30},
     {"quiet and deaths", {14, 2, 4, 40, 3, 3, 0, 0, 0, 0, 4, 2, 2, 2, 3}, 15, 5, 5, 80, 20, 10},
     /* Few folders on two servers, and little else than what has phases. */
-    {"latches", {34, 0, 4, 54, 4, 0, 0, 0, 0, 0, 2, 6, 6, 0, 0}, 10, 10, 50, 0, 10, 50},
+    {"latches", {40, 0, 4, 54, 2, 0, 0, 0, 0, 0, 2, 4, 4, 0, 0}, 5, 5, 45, 0, 35, 80},
     {"latches and deaths", {34, 2, 4, 50, 10, 2, 0, 0, 0, 0, 2, 8, 4, 1, 5}, 10, 10, 50, 0, 10, 50},
 };
 
@@ -207,6 +207,7 @@ void sim_begin(sim_t *s, const sim_plan_t *plan)
     memset((char *)s + offsetof(sim_t, text), 0, ops - offsetof(sim_t, text));
     s->n_ops = s->n_memos = s->n_stays = s->counting = 0;
     s->last_quietable = s->quiet_verdicts = 0;
+    s->fire = NULL;
     memset(s->present, 0, sizeof s->present);
     memset(s->found, 0, sizeof s->found);
     s->free_messages = kept;

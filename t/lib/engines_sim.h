@@ -164,6 +164,7 @@ typedef struct sim_client {
     uint64_t answers_bye; /* servers that have answered BYE */
     bool in_after;
     uint32_t finder;    /* of its death, a server */
+    bool found_early;   /* before all that it sent has come */
     uint64_t told_gone; /* servers that have been told of its death */
 } sim_client_t;
 
@@ -241,7 +242,8 @@ typedef struct sim {
     uint32_t present[SIM_FOLDERS];    /* memos that are known to be there */
     sim_op_t *found[SIM_CLIENTS][64]; /* by request: see sim_find() */
     uint64_t last_quietable, quiet_verdicts;
-    uint32_t counting; /* memos under way that a select could be given */
+    const wire_message_t *fire; /* the FIRE that is being dealt with */
+    uint32_t counting;          /* memos under way that a select could be given */
     history_t *history;
     history_tape_t *tape; /* that records and sets lie in */
     history_tape_t *tapes[SIM_CLIENTS * SIM_THREADS + 2];
@@ -322,6 +324,8 @@ void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *message);
 sim_op_t *sim_find(sim_t *s, uint32_t client, uint64_t request);
 void sim_record(sim_t *s, sim_op_t *op);
 void sim_look_for_quiet(sim_t *s);
+/* A server has it, and will not say since when it is in its folder. */
+void sim_note_returned(sim_t *s, wire_memo_t *memo);
 /* Nothing is under way. */
 void sim_judge_rest(sim_t *s);
 /* Everything was taken. */

@@ -380,6 +380,16 @@ bool sim_operate(sim_t *s)
     if ((kind == SIM_LEAVE || kind == SIM_DIE) && c->number == 0) {
         kind = SIM_PUT;
     }
+    sim_client_t *victim = &s->client[below(s, s->clients)];
+    if (kind == SIM_DIE && victim->life != SIM_LIVES && victim->life < SIM_IS_GONE) {
+        c = victim; /* in the middle of its leaving */
+    }
+    if (c->threads[thread].participates && c->threads[thread].asynchronous == 0 && percent(s, 4)) {
+        sim_trace(s, "thread %u of client %u ends, and another begins", thread, c->number);
+        c->threads[thread].participates = c->threads[thread].known = false;
+        sim_after(s, c);
+        return true;
+    }
     switch (kind) {
     case SIM_CANCEL:
         return cancel_some(s, c->number);
