@@ -43,7 +43,7 @@ static folder_t *find_lacking(engine_t *e, const wire_folder_t folders[], uint32
 }
 
 /* The same for a join whose get structures are linked. A folder that a chain has locked has nothing for it: it looks
- * again when that is unlocked. */
+ * again when that is unlocked; nor has one that is not settled yet: selects that wait there come first. */
 static folder_t *still_lacking(const request_t *r)
 {
     folder_t *lacking = NULL;
@@ -51,7 +51,7 @@ static folder_t *still_lacking(const request_t *r)
 
     for (i = 0; i < r->count && lacking == NULL; i++) {
         folder_t *f = r->gets[i].folder;
-        if (++f->wanted > f->memos - f->latched || f->locked != NULL)
+        if (++f->wanted > f->memos - f->latched || f->locked != NULL || f->dirty)
             lacking = f;
     }
     while (i-- > 0)

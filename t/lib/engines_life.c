@@ -3,7 +3,8 @@
  *
  * Who closes ends its calls, gives back what it holds, says LEAVE to all servers, and BYE. Who dies leaves some of
  * its last messages unsent. What was under way to it, and what it held, goes back by a server that finds it dead,
- * before that says GONE. What the dead had sent comes before that, as a rule, or after it.
+ * which says GONE before that, as a rule, and in any case after it. What the dead had sent comes before the last
+ * GONE, as a rule, or after it.
  */
 #include "t/lib/engines_sim.h"
 
@@ -205,6 +206,12 @@ static void inherit(sim_t *s, sim_client_t *c)
     c->n_held = 0;
 }
 
+void sim_tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to, bool more)
+{
+    wire_message_t m = {.type = WIRE_GONE, .from = from, .client = from, .number = {s->servers + c->number, more}};
+    sim_post(s, from, to, &m);
+}
+
 void sim_die(sim_t *s, sim_client_t *c)
 {
     s->clock++;
@@ -231,14 +238,12 @@ void sim_die(sim_t *s, sim_client_t *c)
     for (uint32_t t = 0; t < SIM_THREADS; t++) {
         s->tapes[c->threads[t].tape]->killed = 1;
     }
+    bool first = sim_below(&s->random_op, 4) != 0;
+    for (uint32_t server = 0; first && server < s->servers; server++) {
+        sim_tell_gone(s, c, c->finder, server, true);
+    }
     inherit(s, c);
     sim_find_dead(s);
-}
-
-void sim_tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to)
-{
-    wire_message_t m = {.type = WIRE_GONE, .from = from, .client = from, .number = {s->servers + c->number}};
-    sim_post(s, from, to, &m);
 }
 
 void sim_find_dead(sim_t *s)
@@ -252,7 +257,7 @@ void sim_find_dead(sim_t *s)
             uint32_t queue = (s->servers + i) * SIM_PEERS + server;
             if ((c->told_gone >> server & 1) == 0 && (s->queues[queue].length == 0 || c->found_early)) {
                 c->told_gone |= UINT64_C(1) << server;
-                sim_tell_gone(s, c, c->finder, server);
+                sim_tell_gone(s, c, c->finder, server, false);
             }
         }
     }

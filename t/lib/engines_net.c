@@ -374,7 +374,7 @@ static void deliver_to_server(sim_t *s, uint32_t to, wire_message_t *m)
     receive(s, to, m);
     take_refused(s, to);
     if (m->type == WIRE_GONE && sim_below(&s->random, 3) == 0) { /* somebody else has found it, too */
-        sim_tell_gone(s, &s->client[m->number[0] - s->servers], (m->from + 1) % s->servers, to);
+        sim_tell_gone(s, &s->client[m->number[0] - s->servers], (m->from + 1) % s->servers, to, m->number[1] != 0);
     }
 }
 

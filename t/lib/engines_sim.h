@@ -313,7 +313,8 @@ void sim_leave(sim_t *s, sim_client_t *c);
 void sim_die(sim_t *s, sim_client_t *c);
 /* Those that find it now are told of a death. */
 void sim_find_dead(sim_t *s);
-void sim_tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to);
+/* `more`: what it had is yet to come back. */
+void sim_tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to, bool more);
 uint32_t sim_participants(const sim_client_t *c);
 
 /* ---- engines_judge.c ---- */
