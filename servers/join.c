@@ -42,8 +42,8 @@ static folder_t *find_lacking(engine_t *e, const wire_folder_t folders[], uint32
     return lacking;
 }
 
-/* The same for a join whose get structures are linked. A folder that a chain has locked has nothing for it: it looks
- * again when that is unlocked; nor has one that is not settled yet: selects that wait there come first. */
+/* The same for a join whose get structures are linked. A folder that a chain has locked has nothing for it: it
+ * looks again when that is unlocked; nor has one that is not settled yet: selects that wait there come first. */
 static folder_t *still_lacking(const request_t *r)
 {
     folder_t *lacking = NULL;

@@ -1,13 +1,17 @@
 /*
  * select.c - selects at one server: taken or copied at once, waiting, and latched (mpi-latch).
  *
- * Messages of an undisturbed select, for folders on k servers (client and servers together):
+ * Messages of an operation that nobody disturbs, from and to the client, for folders on k servers (t/engines.c):
  *
- *                                   k = 1    k > 1, latch
- *   get, alt: a memo is there       2        2k + k + 1 (LATCH, HELD; ACCEPT one, RELEASE the rest; ANSWER) where
- * all have one; 2k + 2 where one has get, alt: waits, then served    2        2k + 2 alt_skip: none found 2 2k
- * (LATCH, EMPTY) strict skip: none found         2        4k (LINK, EMPTY; UNLINK, EMPTY) strict skip: found at
- * once      2        k + answers + k + 1: two phases put                             2 (PUT, ANSWER)
+ *   - put; get, skip, copy; anything over folders of one server (k = 1): 2. Who waits and gives up: 3
+ *   - alt: 2k + 2 where one server has a memo, now or later (k LATCH, HELD, ACCEPT, ANSWER, k - 1 RELEASE);
+ *     3k + 1 where all have one (k - 1 HELD more)
+ *   - alt that finds nothing: skip 2k (k LATCH, k EMPTY); waited and gave up: 3k (k LATCH, k RELEASE, k EMPTY)
+ *   - strict skip that finds nothing: 4k, in two phases (k LINK, k EMPTY, k UNLINK, k EMPTY)
+ *   - strict skip that finds a memo at once: 3k + 1, in two phases (k LINK, k HELD or EMPTY, then ACCEPT, ANSWER,
+ *     k - 1 RELEASE); a third if one comes in between
+ *   - join of n folders: 1 + n (k = 1), 3k + n (join.c); chains: chain.c
+ *   - delayed put: 2, or 3 where the trigger is another server's; the put that fires it: 2, or 4
  *
  * A latch sets a memo aside, in place and in order, for one select that may yet choose another. Whoever is told
  * HELD accepts or releases without waiting for anybody, so no two selects wait for each other. Skips count a
@@ -395,7 +399,8 @@ void on_release(engine_t *e, const wire_message_t *m)
         deferred_free(e, d);
 }
 
-/* Of SELECT, LATCH, JOIN, PUT. What waits for a lock is looked at first, once there is none: who gives up has looked. */
+/* Of SELECT, LATCH, JOIN, PUT. What waits for a lock is looked at first, once there is none: who gives up has
+ * looked. */
 void on_cancel(engine_t *e, const wire_message_t *m)
 {
     request_t *r = request_find(e, m->client, m->request);

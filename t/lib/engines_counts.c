@@ -301,6 +301,14 @@ static bool check_case(sim_t *s, const struct count_case *c, sim_protocol_t prot
         uint64_t want = c->want(protocol == SIM_CHAIN);
         for (uint64_t order = 0; order < ORDERS; order++) {
             measure(s, c, protocol, order, &cost);
+            uint64_t phases = c->want != want_strict_none && c->want != want_strict_all ? 0
+                              : protocol == SIM_LATCH && k > 1                          ? 2
+                                                                                        : 1;
+            if (!cost.failed && cost.phases != phases) {
+                tap_diag("%s: %" PRIu64 " phases with %u servers instead of %" PRIu64, c->name, cost.phases, k,
+                         phases);
+                right = false;
+            }
             if (cost.failed || cost.messages != want || cost.told != want) {
                 tap_diag("%s: %" PRIu64 " messages with %u servers instead of %" PRIu64
                          "; the servers say %" PRIu64,
