@@ -208,7 +208,7 @@ void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *
 void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
 {
     sim_op_t *op = op_of(s, m);
-    if ((m->flags & WIRE_UNTIL_QUIET) != 0 && m->from >= s->servers && op != NULL) {
+    if ((m->flags & WIRE_UNTIL_QUIET) != 0 && m->from >= s->servers && op != NULL && !op->over) {
         s->client[op->client].threads[op->thread].known = true;
     }
     sim_order_receive(s, server, m, op);
