@@ -34,16 +34,12 @@ static int begin(mpi_space_t *sp, self_t *s, pending_t *p, const memo_select_t *
     return pending_begun(sp, p, stub_select(sp->stub, &p->call, select, (uint32_t)start));
 }
 
-int takes_select(memo_space_t *space, const memo_select_t *select, memo_t **m, size_t *which)
+static int select_whole(mpi_space_t *sp, self_t *s, const memo_select_t *select, int64_t deadline, memo_t **m,
+                        size_t *which)
 {
-    mpi_space_t *sp = space_of(space);
-    int64_t deadline = is_skip(select) ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
     pending_t p;
-    self_t *s;
-    int result = space_enter(sp, &s);
+    int result;
 
-    if (result != MEMO_OK)
-        return result;
     memset(&p, 0, sizeof p);
     result = begin(sp, s, &p, select);
     if (result == MEMO_OK)
@@ -51,9 +47,49 @@ int takes_select(memo_space_t *space, const memo_select_t *select, memo_t **m, s
     if (result == MEMO_OK) {
         *m = near_memo(p.call.memo);
         *which = p.call.index;
-        if (select->choice == MEMO_ROTATE)
-            space_thread(s)->rotate = *which + 1;
     }
+    return result;
+}
+
+/* So few names always fit what is kept for messages. */
+#define PIECE 8u
+
+/*
+ * There is no room for a message with all the names: but a memo that is there can be taken, by asking for a few
+ * folders after the other. Only a skip that is not strict may say that there is none.
+ */
+static int select_piecewise(mpi_space_t *sp, self_t *s, const memo_select_t *select, memo_t **m, size_t *which)
+{
+    memo_select_t piece = *select;
+    size_t done;
+    int result = MEMO_NONE;
+
+    piece.when_empty = MEMO_SKIP;
+    piece.choice = MEMO_LISTED;
+    for (done = 0; done < select->count && result == MEMO_NONE; done += piece.count) {
+        piece.folders = select->folders + done;
+        piece.count = select->count - done < PIECE ? select->count - done : PIECE;
+        result = select_whole(sp, s, &piece, WAIT_FOREVER, m, which);
+        if (result == MEMO_OK)
+            *which += done;
+    }
+    return result == MEMO_NONE && select->when_empty != MEMO_SKIP ? MEMO_EFULL : result;
+}
+
+int takes_select(memo_space_t *space, const memo_select_t *select, memo_t **m, size_t *which)
+{
+    mpi_space_t *sp = space_of(space);
+    int64_t deadline = is_skip(select) ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+    self_t *s;
+    int result = space_enter(sp, &s);
+
+    if (result != MEMO_OK)
+        return result;
+    result = select_whole(sp, s, select, deadline, m, which);
+    if (result == MEMO_EFULL && select->count > PIECE && select->choice != MEMO_OLDEST)
+        result = select_piecewise(sp, s, select, m, which);
+    if (result == MEMO_OK && select->choice == MEMO_ROTATE)
+        space_thread(s)->rotate = *which + 1;
     space_leave(sp, s);
     return takes_explain(result, select->count);
 }
