@@ -130,6 +130,8 @@ struct mpi_space {
     _Atomic uint64_t rings; /* moved by who wants the pumper to look */
     int64_t moved_ns;       /* when something last came from another node, or was begun there */
     int64_t looked_ns;      /* when participants were last counted */
+    int64_t asked_ns;       /* when servers of other nodes were last asked after */
+    uint64_t deaths;        /* on this node, as far as servers were looked for among them */
 
     /* Started requests (space_requests.c). */
     mpi_request_t *requests;
@@ -206,7 +208,10 @@ int pending_explain(int result, const char *what);
 void space_back(void *arg, const memo_folder_t *folder, wire_memo_t *memo);
 void pendings_back(mpi_space_t *sp);
 
-/* Ends what servers that have died will never answer. */
+/* A server is dead: whoever pumps next sees to it. Any thread. */
+void pendings_server_died(mpi_space_t *sp, uint32_t server);
+
+/* Ends what servers that have died will never answer; finds those that others have found dead. */
 void pendings_lost(mpi_space_t *sp);
 
 /* ---- carrying messages (space_carry.c)

@@ -42,10 +42,8 @@ static void died(uint32_t peer, void *arg)
     mpi_space_t *sp = arg;
 
     launch_broken(&sp->launch);
-    if (peer >= sp->launch.servers)
-        return;
-    atomic_store(&sp->gone[peer], true);
-    atomic_store(&sp->lost, true);
+    if (peer < sp->launch.servers)
+        pendings_server_died(sp, peer);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------- */

@@ -303,14 +303,39 @@ void pendings_back(mpi_space_t *sp)
 
 /* ---- servers that died -------------------------------------------------------------------------------------- */
 
-static bool needs(const pending_t *p, uint32_t server)
+void pendings_server_died(mpi_space_t *sp, uint32_t server)
 {
+    if (!atomic_exchange(&sp->gone[server], true))
+        atomic_store(&sp->lost, true);
+}
+
+/* Only one process repairs a server of this node. For the others it is dead when nobody has its mailbox. */
+static void look_near(mpi_space_t *sp)
+{
+    const self_t *s = sp->mailbox;
+    uint64_t deaths = atomic_load(&s->root->deaths);
     uint32_t i;
 
-    for (i = 0; i < p->call.parts_count; i++)
-        if (p->call.parts[i].server == server)
-            return true;
-    return (p->call.parts_count == 0 && p->call.server == server) || p->other_server == server + 1;
+    if (deaths == sp->deaths)
+        return;
+    sp->deaths = deaths;
+    for (i = 0; i < sp->launch.servers; i++) {
+        party_id_t id = sp->peers[i].mailbox;
+        if (id != 0 && atomic_load(&node_party(s, party_index(id))->id) != id)
+            pendings_server_died(sp, i);
+    }
+}
+
+static void look_far(mpi_space_t *sp)
+{
+    uint32_t peer;
+
+    if (sp->far == NULL || wait_now() - sp->asked_ns < WAIT_TICK_NS)
+        return;
+    sp->asked_ns = wait_now();
+    while ((peer = launch_dead(&sp->launch)) != LAUNCH_NOBODY)
+        if (peer < sp->launch.servers && !launch_near(&sp->launch, peer))
+            pendings_server_died(sp, peer);
 }
 
 static void abandon_all(mpi_space_t *sp, uint32_t server)
@@ -319,7 +344,7 @@ static void abandon_all(mpi_space_t *sp, uint32_t server)
 
     for (p = sp->live; p != NULL; p = next) {
         next = p->next;
-        if (needs(p, server))
+        if (stub_needs(&p->call, server) || p->other_server == server + 1)
             stub_abandon(sp->stub, &p->call, MEMO_EPEER);
     }
 }
@@ -328,9 +353,14 @@ void pendings_lost(mpi_space_t *sp)
 {
     uint32_t server;
 
+    look_near(sp);
+    look_far(sp);
     if (!atomic_exchange(&sp->lost, false))
         return;
     for (server = 0; server < sp->launch.servers; server++)
-        if (atomic_load(&sp->gone[server]))
+        if (atomic_load(&sp->gone[server])) {
+            if (!launch_near(&sp->launch, server))
+                sp->far->ops->forget(sp->far, server);
             abandon_all(sp, server);
+        }
 }

@@ -449,10 +449,40 @@ void stub_cancel(stub_t *s, stub_call_t *call, int why)
     quiet_look(s);
 }
 
+/* What a join was given already. */
+static void give_back(stub_t *s, stub_call_t *call)
+{
+    uint32_t i;
+
+    for (i = 0; i < call->count && call->got > 0; i++)
+        if (call->folders[i].index < call->count && call->memos[call->folders[i].index] != NULL) {
+            s->io.back(s->io.arg, &call->folders[i].name, call->memos[call->folders[i].index]);
+            call->memos[call->folders[i].index] = NULL;
+        }
+}
+
 void stub_abandon(stub_t *s, stub_call_t *call, int result)
 {
-    if (call->result == MEMO_PENDING)
-        call_end(s, call, result);
+    if (call->result != MEMO_PENDING)
+        return;
+    if (call->kind == CALL_LATCH || call->kind == CALL_STRICT || call->kind == CALL_GATHER)
+        call_release(s, call, NO_PART, call->parts_count);
+    give_back(s, call);
+    call_end(s, call, result);
+}
+
+bool stub_needs(const stub_call_t *call, uint32_t server)
+{
+    uint32_t i;
+
+    if (call->parts_count == 0)
+        return call->server == server;
+    if (call->state == CALL_ACCEPTING && (call->kind == CALL_LATCH || call->kind == CALL_STRICT))
+        return call->parts[call->chosen].server == server;
+    for (i = 0; i < call->parts_count; i++)
+        if (call->parts[i].server == server)
+            return true;
+    return false;
 }
 
 /* ---- making ---------------------------------------------------------------------------------------------- */

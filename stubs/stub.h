@@ -75,7 +75,10 @@ int stub_ask(stub_t *s, stub_call_t *call, wire_type_t type, uint32_t server, co
 /* Ends the call, with result `why` unless it is served: at once, or when the servers have said so. */
 void stub_cancel(stub_t *s, stub_call_t *call, int why);
 
-/* The call is over with that result, and nobody is told: its server is dead. */
+/* Whether the call cannot end without that server. */
+bool stub_needs(const stub_call_t *call, uint32_t server);
+
+/* The call is over with that result: a server that it needs is dead. The others let go of what they hold for it. */
 void stub_abandon(stub_t *s, stub_call_t *call, int result);
 
 /* A message of a server. Its memo passes to the stub. */

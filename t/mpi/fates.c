@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "libmemo/memo_mpi.h"
+#include "libmemo/wire/message.h"
 #include "t/tap.h"
 
 enum { RANKS = 16, MS = 1000000 };
@@ -404,6 +405,54 @@ static void servers_killed(void)
         tap_is_int((int)board->beside, ranks, "without servers calls answer MEMO_EPEER");
 }
 
+/* A folder of that server of two. */
+static memo_folder_t folder_of(uint32_t server)
+{
+    memo_folder_t f;
+    char name[32];
+    int i = 0;
+    do {
+        snprintf(name, sizeof name, "server %d", i++);
+        f = memo_folder(name);
+    } while (wire_server_of(&f, 2) != server);
+    return f;
+}
+
+/* One of two servers is killed while clients wait at both: what needs it ends, and leaves nothing at the other. */
+static void one_server_killed(void)
+{
+    const memo_folder_t f[2] = {folder_of(0), folder_of(1)};
+    uint64_t memos = 9, waiters = 9;
+    memo_t *m[2] = {NULL, NULL};
+    if (is_victim()) {
+        while (waiters != (uint64_t)ranks - 1) {
+            memo_count(s, &f[1], NULL, &waiters);
+            nap(MS);
+        }
+        for (int i = 0; i < job_ranks; i++)
+            if (!board->client[i]) {
+                kill(board->pid[i], SIGKILL);
+                break;
+            }
+    }
+    int rc = me % 2 == 0 ? memo_alt_for(s, f, 2, m, NULL, PATIENCE) : memo_alt(s, f, 2, m, NULL);
+    if (rc == MEMO_EPEER && memo_strict_alt_skip(s, f, 2, m, NULL) == MEMO_EPEER &&
+        memo_get_all_for(s, f, 2, m, 0) == MEMO_EPEER && memo_get_skip(s, &f[1], m) == MEMO_NONE)
+        board->beside++;
+    else
+        fprintf(stderr, "# client %d: %s\n", me, memo_strerror(rc));
+    for (int64_t end = now_ns() + PATIENCE; (int)board->beside < ranks && now_ns() < end;)
+        nap(MS);
+    if (!is_judge())
+        return;
+    tap_is_int((int)board->beside, ranks, "calls that need a dead server answer MEMO_EPEER, others go on");
+    for (int64_t end = now_ns() + PATIENCE; waiters != 0 && now_ns() < end; nap(MS))
+        memo_count(s, &f[1], &memos, &waiters);
+    tap_is_int((int)waiters, 0, "nothing of them is left at the other server");
+    put_text(&f[1], "token");
+    tap_ok(comes(&f[1], "token", false), "which serves");
+}
+
 /* ---- from beginning to end --------------------------------------------------------------------------------- */
 
 static const struct {
@@ -423,6 +472,7 @@ static const struct {
     {"aborted", aborted},
     {"forked", forked},
     {"servers_killed", servers_killed},
+    {"one_server_killed", one_server_killed},
 };
 
 static bool map_board(void)
@@ -442,6 +492,12 @@ int main(int argc, char **argv)
 {
     int rank;
     if (argc < 3 || !map_board())
+        return 2;
+    void (*fate)(void) = NULL;
+    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++)
+        if (strcmp(argv[2], fates[i].name) == 0)
+            fate = fates[i].run;
+    if (fate == NULL && strcmp(argv[2], "in_open") != 0)
         return 2;
     rank = atoi(getenv("PMI_RANK"));
     board->pid[rank] = getpid();
@@ -464,9 +520,8 @@ int main(int argc, char **argv)
         nap(MS);
     a = memo_folder("a");
     b = memo_folder("b");
-    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++)
-        if (strcmp(argv[2], fates[i].name) == 0)
-            fates[i].run();
+    if (fate != NULL)
+        fate();
     rc = memo_close(s);
     if (!is_judge())
         return 0;
