@@ -4,7 +4,8 @@
  * MPICH's mpiexec ends all ranks when one ends that has not said, on the descriptor PMI_FD, that it is done. A
  * killed process cannot say so; so this one, which mpiexec started, starts the program, holds on to the descriptor,
  * and says it in the program's place. It does that only once the program has its space open (the library then
- * writes a byte to the descriptor MEMO_GUARD): before that the others could not do without it.
+ * writes a byte to the descriptor MEMO_GUARD): before that the others could not do without it. A second byte says
+ * that the program leaves MPI itself: one that exits without that, by _exit, is as good as killed.
  */
 #include "servers/memo_command.h"
 #include "servers/memo_process.h"
@@ -108,15 +109,19 @@ static int run_guard(int argc, char **argv)
     pid_t pid;
     int told = start(argv + optind, &pid);
     int status = wait_for(pid, &watched);
+    char words[2];
+    fcntl(told, F_SETFL, O_NONBLOCK); /* what the program has started may still have the other end */
+    ssize_t heard = read(told, words, sizeof words);
+    const char *rank = getenv("PMI_RANK");
     if (!WIFSIGNALED(status)) {
+        if (heard == 1 && pmi_say_finalize(pmi)) {
+            complain("rank %s ended without telling MPI; the others go on", rank != NULL ? rank : "?");
+        }
         return WEXITSTATUS(status);
     }
-    char byte;
-    fcntl(told, F_SETFL, O_NONBLOCK); /* what the program has started may still have the other end */
-    if (read(told, &byte, 1) != 1 || !pmi_say_finalize(pmi)) {
+    if (heard < 1 || !pmi_say_finalize(pmi)) {
         die_by(WTERMSIG(status));
     }
-    const char *rank = getenv("PMI_RANK");
     complain("rank %s was killed by signal %d; the others go on", rank != NULL ? rank : "?", WTERMSIG(status));
     return EXIT_DONE;
 }

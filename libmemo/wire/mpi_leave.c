@@ -18,6 +18,7 @@
 #include "libmemo/node/wait.h"
 #include "libmemo/wire/pmi.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -205,6 +206,38 @@ static bool wait_for_others(void)
     return true;
 }
 
+/* ---- memo guard ------------------------------------------------------------------------------------------ */
+
+static int guard = -1; /* the descriptor it gave us */
+
+static void tell_guard(const char *letter)
+{
+    ssize_t written = write(guard, letter, 1);
+    (void)written; /* it is told, or gone */
+}
+
+/* The space is open: should this process be killed from now on, the others can do without it. */
+static void tell_guard_open(void)
+{
+    const char *text = getenv("MEMO_GUARD");
+    int fd = text != NULL ? atoi(text) : -1;
+    if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
+        guard = fd;
+        tell_guard("o");
+    }
+    unsetenv("MEMO_GUARD");
+}
+
+/* This process leaves MPI itself. */
+static void tell_guard_end(void)
+{
+    if (guard >= 0) {
+        tell_guard("e");
+        close(guard);
+        guard = -1;
+    }
+}
+
 /* ---- the end --------------------------------------------------------------------------------------------- */
 
 static void *finalize(void *unused)
@@ -281,6 +314,7 @@ __attribute__((destructor)) static void at_last(void)
     if (leaving.by_hand && getpid() == leaving.pid) {
         int fd = pmi_descriptor();
         fflush(NULL);
+        tell_guard_end();
         if (fd >= 0) {
             pmi_say_finalize(fd);
         }
@@ -300,6 +334,7 @@ static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
         if (!leaving.ours) {
             wait_for_others();
         }
+        tell_guard_end();
     }
     return MPI_SUCCESS;
 }
@@ -324,24 +359,11 @@ bool mpi_leave_prepare(bool ours)
 
 /* ---- the space ------------------------------------------------------------------------------------------- */
 
-/* The space is open: should this process be killed from now on, the others can do without it. */
-static void tell_guard(void)
-{
-    const char *text = getenv("MEMO_GUARD");
-    int fd = text != NULL ? atoi(text) : -1;
-    if (fd > STDERR_FILENO) {
-        ssize_t written = write(fd, "o", 1);
-        (void)written; /* it is told, or gone */
-        close(fd);
-    }
-    unsetenv("MEMO_GUARD");
-}
-
 void launch_at_end(void (*end)(void *arg), void *arg)
 {
     leaving.arg = arg;
     leaving.end = end;
-    tell_guard();
+    tell_guard_open();
 }
 
 void launch_broken(launch_t *l)
