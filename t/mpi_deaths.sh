@@ -1,16 +1,15 @@
 #!/bin/sh
-# mpi_deaths.sh [KILLS] - clients over MPI that die, exit, or leave without a word: t/mpi/deaths.c kills them at random
+# mpi_deaths.sh [ROUNDS] - clients over MPI that die, exit, or leave without a word: t/mpi/deaths.c kills them at random
 # moments of random calls, t/mpi/fates.c at chosen ones. The others go on, nothing is lost, and the job ends.
 #
-# KILLS is how many jobs of random deaths there are for each backend and number of nodes (2); 0 goes on without end,
-# MEMO_TEST_SEED is the first seed.
+# ROUNDS is how many jobs of random deaths there are for each backend and number of nodes (1); 0 goes on until something
+# is wrong. MEMO_TEST_SEED is the first seed.
 set -u
 # shellcheck source=t/lib/mpi_jobs.sh
 . t/lib/mpi_jobs.sh
 jobs_need_mpi
 rounds=${1:-1}
 seed=${MEMO_TEST_SEED:-$$}
-ls /dev/shm >"$jobs_scratch/before"
 
 fate() { # fate URI FATE RANKS
     job "$2, $1" "$3" "$BUILD/memo" guard "$BUILD/t/mpi/fates" "$1" "$2"
@@ -19,6 +18,27 @@ fate() { # fate URI FATE RANKS
 deaths() { # deaths URI RANKS
     job "deaths, $1" "$2" "$BUILD/memo" guard "$BUILD/t/mpi/deaths" "$1" "$seed"
     seed=$((seed + 1))
+}
+
+check() { # check NAME STATUS
+    jobs_ran=$((jobs_ran + 1))
+    if [ "$2" -eq 0 ]; then
+        echo "ok $jobs_ran - $1"
+    else
+        echo "not ok $jobs_ran - $1"
+        jobs_failed=$((jobs_failed + 1))
+        tail -n 20 "$jobs_scratch/out" | sed 's/^/# /'
+    fi
+}
+
+# The limits that MPICH sets: the job ends, with an error.
+ends_badly() { # ends_badly NAME PROGRAM ARGUMENT...
+    name=$1
+    shift
+    MEMO_TEST_ROOM=$jobs_scratch timeout -k 5 "$job_seconds" $MPIEXEC -n 4 "$@" </dev/null >"$jobs_scratch/out" 2>&1
+    status=$?
+    rm -f "$jobs_scratch/board"
+    check "$name: the job ends, and says that it failed" $((status == 0 || status == 124))
 }
 
 all_deaths() {
@@ -35,11 +55,23 @@ if [ "$rounds" = 0 ]; then
     done
 fi
 
-for fate in refused unread_put overtaken unread_answer forked; do
+for fate in refused unread_put overtaken unread_answer; do
     fate "mpi-single:" $fate 5
 done
+for fate in overtaken whole_node servers_killed; do
+    fate "mpi-single:?nodes=2" $fate 7
+done
+fate "mpi-latch:?servers=2&nodes=2" holding 6
 fate "mpi-latch:?servers=2" exit_0 5
+fate "mpi-latch:?servers=2&nodes=2" _exit_0 6
 fate "mpi-chain:?servers=2" aborted 5
+fate "mpi-chain:?servers=2" forked 5
+fate "mpi-latch:?servers=2" one_server_killed 6
+fate "mpi-chain:?servers=2&nodes=2" one_server_killed 6
+ends_badly "killed without a guard" "$BUILD/t/mpi/fates" mpi-single: killed
+for us in 1000 30000 60000; do
+    ends_badly "killed after $us us, in memo_open" "$BUILD/memo" guard "$BUILD/t/mpi/fates" mpi-single: in_open $us
+done
 while [ "$rounds" -gt 0 ]; do
     all_deaths
     rounds=$((rounds - 1))
