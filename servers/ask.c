@@ -162,6 +162,7 @@ void on_gone(engine_t *e, const wire_message_t *m)
         return;
     if (!c->gone) {
         c->gone = true;
+        quiet_client_died(e, client);
         drop_deferred(e, client, false);
         end_requests(e, client, true);
     }

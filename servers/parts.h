@@ -213,7 +213,10 @@ void on_quiet(engine_t *e, const wire_message_t *m);
 /* Whether a request must not be given anything now: it is about to be told that all is quiet. */
 bool quiet_frozen(const engine_t *e, const request_t *r);
 
-/* A client has left or died. */
+/* A client has died, and what it had will come back. */
+void quiet_client_died(engine_t *e, uint32_t client);
+
+/* A client has left or died, and that is all of it. */
 void quiet_client_left(engine_t *e, uint32_t client);
 
 /* After each message: tells server 0 when what it was told is no longer so. */

@@ -314,6 +314,14 @@ static void withdraw(engine_t *e, const wire_message_t *m)
     engine_tell(e, m->client, &reply);
 }
 
+void quiet_client_died(engine_t *e, uint32_t client)
+{
+    if (e->self != 0)
+        return;
+    e->reports[client - e->servers].valid = false; /* it is not quiet before what it had has come back */
+    e->wave.spoiled = true;
+}
+
 void quiet_client_left(engine_t *e, uint32_t client)
 {
     if (e->self != 0)
