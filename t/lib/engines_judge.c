@@ -205,6 +205,16 @@ void sim_saw_send(sim_t *s, uint32_t server, uint32_t to, const wire_message_t *
     sim_order_send(s, server, m, op_of(s, m));
 }
 
+/* Server 0 has heard of a death: from now on it is not quiet before what the dead had has come back. */
+static void note_death(sim_t *s, uint32_t client)
+{
+    for (uint32_t i = 0; i < s->n_memos; i++) {
+        if (s->memos[i].heir == client + 1 && s->memos[i].owner == SIM_IN_MESSAGE) {
+            count_it(s, &s->memos[i]);
+        }
+    }
+}
+
 void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
 {
     sim_op_t *op = op_of(s, m);
@@ -224,6 +234,11 @@ void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
     case WIRE_RELEASE:
         if (op != NULL) {
             op->held[server] = 0;
+        }
+        break;
+    case WIRE_GONE:
+        if (server == 0) {
+            note_death(s, (uint32_t)m->number[0] - s->servers);
         }
         break;
     default:

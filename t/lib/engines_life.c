@@ -166,7 +166,8 @@ static void cut_off(sim_t *s, sim_client_t *c, uint32_t server)
     while (s->queues[queue].length > 0) {
         sim_message_t *message = sim_pop(s, queue);
         if (message->m.memo != NULL) {
-            message->m.memo->cut = message->m.memo->cut_off = true;
+            message->m.memo->cut = true;
+            message->m.memo->cut_off = message->m.memo->counts;
         }
         sim_recycle(s, message);
     }
@@ -200,6 +201,7 @@ static void inherit(sim_t *s, sim_client_t *c)
             if (waited && held) { /* as long as nobody knows of its death, it waits with what it holds */
                 s->counting -= memo->counts;
                 memo->counts = false;
+                memo->heir = c->number + 1;
             }
         }
     }

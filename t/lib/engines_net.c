@@ -104,6 +104,7 @@ void sim_pass(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose, sim
     check_memo(s, memo, from, whose, what);
     s->counting -= memo->counts;
     memo->counts = false;
+    memo->heir = 0;
     if (from == SIM_IN_ENGINE) {
         s->server[whose].owned--;
     }

@@ -70,7 +70,8 @@ struct wire_memo {
     bool returned;        /* given back without an answer: nobody knows since when it is there again */
     bool taken;           /* since it was last put or given back */
     bool orphan;          /* its putter died before he was told what came of it */
-    bool cut_off;         /* by a death, on its way to the dead */
+    bool cut_off;         /* by a death, on its way to one of the dead who took part in quiet */
+    uint32_t heir;        /* 1 + the client that has died with it, before anybody knew; 0 none */
     bool cut;             /* by a death: on its way back */
     bool counts;          /* under way, in such a way that a select could be given it */
     uint64_t name, content, size;
