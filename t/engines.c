@@ -83,6 +83,26 @@ static void leave_out(sim_t *s, sim_plan_t *plan, uint8_t skip[])
     }
 }
 
+/* What was said on the command line instead of being left to the seed. */
+static const char *overrides(void)
+{
+    static char text[120];
+    const struct {
+        const char *name;
+        uint32_t value;
+    } given[] = {{"servers", o.plan.servers},
+                 {"clients", o.plan.clients},
+                 {"threads", o.plan.threads},
+                 {"folders", o.plan.folders}};
+    int at = o.plan.profile >= 0 ? snprintf(text, sizeof text, " --profile %d", o.plan.profile) : 0;
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+        if (given[i].value > 0) {
+            at += snprintf(text + at, sizeof text - (size_t)at, " --%s %u", given[i].name, given[i].value);
+        }
+    }
+    return text;
+}
+
 static void show_failure(sim_t *s, sim_plan_t plan)
 {
     static uint8_t skip[SIM_OPS];
@@ -103,8 +123,8 @@ static void show_failure(sim_t *s, sim_plan_t plan)
     sim_run(s, &plan);
     tap_diag("with %u operations: %s", left, s->text);
     tap_diag("engines.t --trace --protocol %s --seed %" PRIu64 " --operations %u%s%s%s",
-             protocol_names[plan.protocol], plan.seed, plan.operations, o.plan.profile >= 0 ? " --profile P" : "",
-             at > 0 ? " --skip " : "", list);
+             protocol_names[plan.protocol], plan.seed, plan.operations, overrides(), at > 0 ? " --skip " : "",
+             list);
 }
 
 /* ---- many ------------------------------------------------------------------------------------------------------

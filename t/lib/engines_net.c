@@ -1,9 +1,7 @@
 /*
- * engines_net.c - messages and memos of the simulation: queues, who has what, and what engines and stubs are given
- * to work with.
+ * engines_net.c - messages of the simulation: queues, and what engines and stubs are given to send with.
  *
- * As the real transports do, it neither loses, doubles nor reorders messages between two peers. A memo is had by
- * one engine, client or message at any instant; whoever uses one that is not his has failed.
+ * As the real transports do, it neither loses, doubles nor reorders messages between two peers.
  */
 #include "t/lib/engines_sim.h"
 
@@ -57,113 +55,6 @@ const char *const sim_wire_names[WIRE_TYPES] = {
     [WIRE_THAW] = "THAW",
     [WIRE_AGAIN] = "AGAIN",
 };
-
-/* ---- memos ----------------------------------------------------------------------------------------------- */
-
-static const char *const owner_names[] = {"nobody", "server", "client", "a message"};
-
-static uint64_t content_of(uint64_t number)
-{
-    uint64_t x = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    return x ^ (x >> 29);
-}
-
-wire_memo_t *sim_memo(sim_t *s, sim_owner_t owner, uint32_t whose, uint64_t size)
-{
-    if (s->n_memos == SIM_MEMOS) {
-        sim_fail(s, "more than %d memos in a schedule", SIM_MEMOS);
-    }
-    wire_memo_t *memo = &s->memos[s->n_memos];
-    memset(memo, 0, sizeof *memo);
-    memo->number = s->n_memos++;
-    memo->owner = (uint8_t)owner;
-    memo->whose = (uint8_t)whose;
-    memo->size = size;
-    memo->content = content_of(memo->number);
-    memo->stay = -1;
-    if (owner == SIM_IN_ENGINE) {
-        s->server[whose].owned++;
-    }
-    return memo;
-}
-
-static void check_memo(sim_t *s, const wire_memo_t *memo, sim_owner_t from, uint32_t whose, const char *what)
-{
-    if (memo < s->memos || memo >= s->memos + s->n_memos || memo->content != content_of(memo->number)) {
-        sim_fail(s, "%s %u: %s of what is no memo", owner_names[from], whose, what);
-    }
-    if (memo->owner != from || (from != SIM_IN_MESSAGE && memo->whose != whose)) {
-        sim_fail(s, "%s %u: %s of memo %u, which %s %u has", owner_names[from], whose, what, memo->number,
-                 owner_names[memo->owner], memo->whose);
-    }
-}
-
-void sim_pass(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose, sim_owner_t to, uint32_t new_whose,
-              const char *what)
-{
-    check_memo(s, memo, from, whose, what);
-    s->counting -= memo->counts;
-    memo->counts = false;
-    memo->heir = 0;
-    if (from == SIM_IN_ENGINE) {
-        s->server[whose].owned--;
-    }
-    if (to == SIM_IN_ENGINE) {
-        s->server[new_whose].owned++;
-    }
-    memo->owner = (uint8_t)to;
-    memo->whose = (uint8_t)new_whose;
-}
-
-void sim_free_memo(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose)
-{
-    sim_pass(s, memo, from, whose, SIM_NOBODY, 0, "free");
-    free(memo->bytes);
-    memo->bytes = NULL;
-}
-
-static wire_memo_t *copy_memo(void *arg, wire_memo_t *memo)
-{
-    sim_server_t *server = arg;
-    sim_t *s = server->sim;
-    check_memo(s, memo, SIM_IN_ENGINE, server->number, "copy");
-    if (s->no_memory && !s->closing && sim_below(&s->random, 8) == 0) {
-        return NULL;
-    }
-    wire_memo_t *copy = sim_memo(s, SIM_IN_ENGINE, server->number, memo->size);
-    copy->copy = true;
-    copy->name = memo->name;
-    copy->folder = memo->folder;
-    return copy;
-}
-
-static wire_memo_t *make_memo(void *arg, const void *bytes, size_t size)
-{
-    sim_server_t *server = arg;
-    sim_t *s = server->sim;
-    if (s->no_memory && !s->closing && sim_below(&s->random, 8) == 0) {
-        return NULL;
-    }
-    wire_memo_t *memo = sim_memo(s, SIM_IN_ENGINE, server->number, size);
-    memo->made = true;
-    memo->bytes = malloc(size + 1);
-    if (memo->bytes == NULL) {
-        sim_fail(s, "no memory");
-    }
-    memcpy(memo->bytes, bytes, size);
-    return memo;
-}
-
-/* Engines may free what they made. All else has somebody who waits for it, or a folder. */
-static void free_memo(void *arg, wire_memo_t *memo)
-{
-    sim_server_t *server = arg;
-    sim_t *s = server->sim;
-    sim_free_memo(s, memo, SIM_IN_ENGINE, server->number);
-    if (!memo->copy && !memo->made && !memo->orphan && !s->ended) {
-        sim_fail(s, "server %u frees memo %u", server->number, memo->number);
-    }
-}
 
 /* ---- queues ---------------------------------------------------------------------------------------------- */
 
@@ -416,7 +307,7 @@ void sim_deliver(sim_t *s, uint32_t queue)
 
 void sim_undeliverable(sim_t *s, uint32_t finder, wire_memo_t *memo)
 {
-    check_memo(s, memo, SIM_IN_MESSAGE, 0, "return");
+    sim_check_memo(s, memo, SIM_IN_MESSAGE, 0, "return");
     if (memo->copy || memo->made || !memo->taken) {
         sim_free_memo(s, memo, SIM_IN_MESSAGE, 0);
         return;
@@ -469,8 +360,11 @@ static void engine_sends(void *arg, uint32_t to, const wire_message_t *message)
 
 void sim_io(sim_t *s, uint32_t server, engine_io_t *io)
 {
-    *io = (engine_io_t){
-        .send = engine_sends, .copy = copy_memo, .make = make_memo, .free = free_memo, .arg = &s->server[server]};
+    *io = (engine_io_t){.send = engine_sends,
+                        .copy = sim_copy_memo,
+                        .make = sim_make_memo,
+                        .free = sim_drop_memo,
+                        .arg = &s->server[server]};
 }
 
 static int stub_sends(void *arg, uint32_t to, const wire_message_t *message)
@@ -502,7 +396,7 @@ static int stub_sends(void *arg, uint32_t to, const wire_message_t *message)
 static void stub_gives_back(void *arg, const memo_folder_t *folder, wire_memo_t *memo)
 {
     sim_client_t *c = arg;
-    check_memo(c->sim, memo, SIM_IN_CLIENT, c->number, "gift");
+    sim_check_memo(c->sim, memo, SIM_IN_CLIENT, c->number, "gift");
     if (c->n_backs == SIM_HELD) {
         sim_fail(c->sim, "client %u gives back %d memos at once", c->number, SIM_HELD);
     }

@@ -274,7 +274,7 @@ uint32_t sim_below(uint64_t *state, uint32_t n);
 _Noreturn void sim_fail(sim_t *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(const sim_t *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- engines_net.c: messages and memos ---- */
+/* ---- engines_net.c: messages ---- */
 
 extern const char *const sim_wire_names[WIRE_TYPES];
 
@@ -290,9 +290,16 @@ void sim_stub_io(sim_client_t *c, stub_io_t *io);
 /* What is under way to a dead client goes back; `finder` is a server. */
 void sim_undeliverable(sim_t *s, uint32_t finder, wire_memo_t *memo);
 
+/* ---- engines_memos.c ---- */
+
 wire_memo_t *sim_memo(sim_t *s, sim_owner_t owner, uint32_t whose, uint64_t size);
 void sim_pass(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose, sim_owner_t to, uint32_t new_whose,
               const char *what);
+void sim_check_memo(sim_t *s, const wire_memo_t *memo, sim_owner_t from, uint32_t whose, const char *what);
+/* What engines are given; arg is the sim_server_t. */
+wire_memo_t *sim_copy_memo(void *arg, wire_memo_t *memo);
+wire_memo_t *sim_make_memo(void *arg, const void *bytes, size_t size);
+void sim_drop_memo(void *arg, wire_memo_t *memo);
 void sim_free_memo(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose);
 
 /* ---- engines_work.c: what clients do ---- */
@@ -301,10 +308,14 @@ void sim_free_memo(sim_t *s, wire_memo_t *memo, sim_owner_t from, uint32_t whose
 bool sim_operate(sim_t *s);
 sim_op_t *sim_op(sim_t *s, sim_kind_t kind, uint32_t client, uint32_t thread);
 void sim_call(sim_t *s, sim_op_t *op);
-void sim_done(sim_t *s, sim_op_t *op);
 bool sim_may_cancel(const sim_op_t *op);
 void sim_cancel(sim_t *s, sim_op_t *op, int why);
 void sim_text_of(const sim_t *s, const sim_op_t *op, char text[SIM_TEXT]);
+
+/* ---- engines_done.c ---- */
+
+/* The stub says so. */
+void sim_done(sim_t *s, sim_op_t *op);
 
 /* ---- engines_life.c: how clients go ---- */
 
