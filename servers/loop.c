@@ -31,6 +31,7 @@
 #define PAUSE_MOST_NS 1000000
 #define PAUSE_IDLE_NS 5000000 /* when nothing has moved for a second */
 #define IDLE_NS 1000000000
+#define REPAIR_NS 1000000000   /* how long what the dead of another node had may take to come back */
 #define FAREWELL_NS 5000000000 /* for last messages to other nodes; to the dead they never go */
 
 /* A message that waits, for our own engine, to be sent, or for memory for its memo's bytes. */
@@ -61,6 +62,8 @@ typedef struct loop {
     int64_t moved_ns; /* when something last came from another node, or went there */
     int64_t tried_ns; /* when what waits for memory was tried last */
     uint32_t rounds;
+    int64_t *died_ns; /* by client of another node: when it was heard to be dead; 0: not, or long ago */
+    uint32_t awaited; /* how many are not 0 */
     /* A message of another node, as it is read or written. */
     wire_folder_t *folders;
     uint32_t folders_room;
@@ -457,18 +460,39 @@ static void died(uint32_t peer, void *arg)
     launch_broken(((loop_t *)arg)->launch);
 }
 
-/* Clients of other nodes that have died. Of this node's, repairs tell, after what they had is back. */
+static void say_gone(loop_t *l, uint32_t peer, bool more)
+{
+    const wire_message_t gone = {
+        .type = WIRE_GONE, .from = l->launch->self, .client = l->launch->self, .number = {peer, more}};
+
+    handle(l, &gone);
+}
+
+/*
+ * Clients of other nodes that have died. What they had comes back by who repairs them there, who then says that it
+ * is all: it may not be quiet before. If nobody lives there, nobody says so, and after a while it is taken as said.
+ * Of this node's, repairs tell.
+ */
 static void hear_of_the_dead(loop_t *l)
 {
-    wire_message_t gone = {.type = WIRE_GONE, .from = l->launch->self, .client = l->launch->self};
-    uint32_t peer;
+    uint32_t servers = l->launch->servers, clients = l->launch->clients, peer, i;
+    int64_t now;
 
-    while (l->far != NULL && (peer = launch_dead(l->launch)) != LAUNCH_NOBODY) {
-        if (peer >= l->launch->servers && !launch_near(l->launch, peer)) {
-            gone.number[0] = peer;
-            handle(l, &gone);
+    if (l->far == NULL)
+        return;
+    now = wait_now();
+    while ((peer = launch_dead(l->launch)) != LAUNCH_NOBODY)
+        if (peer >= servers && peer < servers + clients && !launch_near(l->launch, peer)) {
+            say_gone(l, peer, true);
+            l->died_ns[peer - servers] = now;
+            l->awaited++;
         }
-    }
+    for (i = 0; l->awaited > 0 && i < clients; i++)
+        if (l->died_ns[i] != 0 && now - l->died_ns[i] > REPAIR_NS) {
+            l->died_ns[i] = 0;
+            l->awaited--;
+            say_gone(l, servers + i, false);
+        }
 }
 
 static void look_around(loop_t *l)
@@ -588,6 +612,8 @@ static void begin(loop_t *l, launch_t *launch, node_t *node, self_t *mailbox, co
     l->far = far;
     l->envelope = &l->none;
     l->moved_ns = wait_now();
+    l->died_ns = must_have(NULL, launch->clients * sizeof *l->died_ns);
+    memset(l->died_ns, 0, launch->clients * sizeof *l->died_ns);
     queue_init(&l->own);
     queue_init(&l->gone);
     queue_init(&l->unsent);
@@ -606,6 +632,7 @@ static void end(loop_t *l, node_t *node)
     queue_free(l, &l->gone);
     queue_free(l, &l->unsent);
     queue_free(l, &l->roomless);
+    free(l->died_ns);
     free(l->folders);
     free(l->head);
 }
@@ -619,6 +646,7 @@ int loop_serve(launch_t *launch, node_t *node, self_t *mailbox, const near_peer_
     l.engine = engine_new(launch->self, launch->servers, launch->clients, &io);
     if (l.engine == NULL) {
         node->user_arg = NULL;
+        free(l.died_ns);
         return memo_error(MEMO_ENOMEM, "no memory for a server's engine");
     }
     serve(&l);

@@ -58,7 +58,7 @@ fi
 for fate in refused unread_put overtaken unread_answer; do
     fate "mpi-single:" $fate 5
 done
-for fate in overtaken whole_node servers_killed; do
+for fate in overtaken quiet_held whole_node servers_killed; do
     fate "mpi-single:?nodes=2" $fate 7
 done
 fate "mpi-latch:?servers=2&nodes=2" holding 6

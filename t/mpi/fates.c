@@ -284,6 +284,38 @@ static void holding(void)
     tap_diag("in %d ms", (int)((now_ns() - began) / MS));
 }
 
+/* All others wait until quiet when somebody dies who holds a memo: they are given that before it is quiet. */
+static void quiet_held(void)
+{
+    memo_select_t select = MEMO_SELECT_INIT;
+    memo_t *m = NULL;
+    if (is_victim()) {
+        m = take(&a);
+        board->step = 1;
+        stay();
+    }
+    if (is_judge())
+        put_text(&a, "token");
+    await(1);
+    if (me == 1) { /* the last to wait */
+        nap(200 * MS + getpid() % 256 * MS);
+        kill_victim();
+    }
+    select.folders = &a;
+    select.count = 1;
+    select.when_empty = MEMO_UNTIL_QUIET;
+    int rc = memo_select(s, &select, &m, NULL);
+    if (rc == MEMO_OK) {
+        board->step = 3;
+        memo_free(m);
+        rc = memo_select(s, &select, &m, NULL);
+    }
+    if (is_judge()) {
+        tap_is_int(rc, MEMO_QUIET, "then it is quiet");
+        tap_is_int((int)board->step, 3, "it is not quiet before what the dead held is back");
+    }
+}
+
 /* All clients of a node without a server die: the second half. What they hold goes with the node; the others go on.
  */
 static void whole_node(void)
@@ -467,6 +499,7 @@ static const struct {
     {"unread_answer", unread_answer},
     {"holding", holding},
     {"whole_node", whole_node},
+    {"quiet_held", quiet_held},
     {"exit_0", exit_0},
     {"exit_3", exit_3},
     {"_exit_0", quick_exit_0},
