@@ -226,6 +226,19 @@ typedef struct found {
     struct memo *first, *last;
 } found_t;
 
+static struct memo *attached(const self_t *s, const struct memo *e)
+{
+    return e->origin != 0 ? node_at(s, e->origin) : NULL;
+}
+
+/* Its lines are the sender's: they may come all at once. */
+static void fetch_letter(struct memo *e)
+{
+    __builtin_prefetch(e, 1);
+    for (int i = 1; i <= 3; i++)
+        __builtin_prefetch((char *)e + (ptrdiff_t)i * NODE_LINE);
+}
+
 static void accept(self_t *s, const slot_message_t *message, void *arg)
 {
     found_t *found = arg;
@@ -233,20 +246,18 @@ static void accept(self_t *s, const slot_message_t *message, void *arg)
 
     if (e == NULL)
         return;
+    fetch_letter(e);
     hand_take(s, e);
     log_commit(s);
     hand_done(s);
+    if (attached(s, e) != NULL)
+        __builtin_prefetch(attached(s, e), 1);
     letter_of(e)->next = 0;
     if (found->last != NULL)
         letter_of(found->last)->next = node_offset(s, e);
     else
         found->first = e;
     found->last = e;
-}
-
-static struct memo *attached(const self_t *s, const struct memo *e)
-{
-    return e->origin != 0 ? node_at(s, e->origin) : NULL;
 }
 
 /* The memo comes into the hand, the envelope stays. */
