@@ -297,7 +297,7 @@ static void be_client(struct job *job, const int pids[])
     measure(job, pids);
     if (job->space)
         check(memo_close(job->space), "memo_close");
-    else
+    else if (is(job->how, "plain"))
         MPI_Send(bytes, BYTES, MPI_BYTE, 0, END, MPI_COMM_WORLD);
     MPI_Comm_free(&job->clients);
 }
@@ -354,6 +354,8 @@ static void take_part(struct job *job)
     MPI_Comm_split(MPI_COMM_WORLD, job->rank == 0 ? MPI_UNDEFINED : 1, job->rank, &job->clients);
     if (job->rank != 0)
         be_client(job, pids);
+    else if (is(job->how, "none"))
+        nap(job->duration_ns); /* and does not poll for anything */
     else if (!over_memo(job))
         serve_plain(job->ranks - 1);
     else if (memo_open_mpi(&job->space, MPI_COMM_WORLD, job->how) != MEMO_SERVED)
