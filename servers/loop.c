@@ -4,13 +4,12 @@
  * One thread. It never waits for a receiver, nor for memory: what cannot be sent for want of it is queued, and so
  * is what comes from another node and finds no room in this one's region, but for puts, which are refused then.
  *
- * Waiting. On a job of one node the server gives the CPU away some 20 times, for who may be about to ask, then
- * sleeps on its mailbox's bell, and never calls MPI. With far peers there is no bell for all: it sleeps as long,
- * but looks again after pauses that grow with the time since something last came or went between nodes.
+ * Waiting. On a job of one node the server looks for as long as it pays (patience.h), then sleeps on its mailbox's
+ * bell, and never calls MPI. With far peers there is no bell for all: it sleeps as long, but looks again after pauses
+ * that grow with the time since something last came or went between nodes.
  */
 #include "servers/loop.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,9 +20,9 @@
 #include "libmemo/node/wait.h"
 #include "libmemo/wire/codec.h"
 #include "libmemo/wire/dead.h"
+#include "libmemo/wire/patience.h"
 #include "servers/engine.h"
 
-#define YIELDS 20
 #define ROUNDS_PER_LOOK 256u /* how often a busy server looks for the dead */
 #define RETRY_NS 1000000     /* while something waits for memory */
 #define EAGER_NS 100000      /* after a message between nodes: no sleep is as short as the next one may be near */
@@ -60,7 +59,9 @@ typedef struct loop {
     queue_t unsent;
     queue_t roomless; /* from other nodes */
     int64_t moved_ns; /* when something last came from another node, or went there */
-    int64_t tried_ns; /* when what waits for memory was tried last */
+    patience_t patience;
+    patience_with_t asker; /* who was heard last */
+    int64_t tried_ns;      /* when what waits for memory was tried last */
     uint32_t rounds;
     int64_t *died_ns; /* by client of another node: when it was heard to be dead; 0: not, or long ago */
     uint32_t awaited; /* how many are not 0 */
@@ -537,26 +538,22 @@ static bool poll_far(loop_t *l)
     return true;
 }
 
-/* Gives the CPU to who may be about to ask. True if something has come. */
-static bool yield_a_while(loop_t *l)
+/* Something has come. */
+static bool anything(void *arg)
 {
-    unsigned i;
+    loop_t *l = arg;
 
-    for (i = 0; i < YIELDS; i++) {
-        if (slot_attention(l->s) || poll_far(l))
-            return true;
-        sched_yield();
-    }
-    return false;
+    return slot_attention(l->s) || poll_far(l);
 }
 
 static void wait_for_messages(loop_t *l)
 {
-    if (yield_a_while(l))
+    if (patience_look(&l->patience, l->s, l->asker, anything, l))
         return;
     if (l->far != NULL && wait_now() - l->moved_ns < EAGER_NS)
         return;
     slot_sleep(l->s, next_look(l), NULL, NULL);
+    patience_slept(&l->patience);
     look_around(l);
 }
 

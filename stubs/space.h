@@ -21,6 +21,7 @@
 #include "libmemo/wire/dead.h"
 #include "libmemo/wire/launch.h"
 #include "libmemo/wire/near.h"
+#include "libmemo/wire/patience.h"
 #include "stubs/stub.h"
 
 /* In a memo's flags: its bytes are under way to a server of another node. It is in our hand until that has it, but
@@ -128,6 +129,8 @@ struct mpi_space {
     thread_t *pumper;       /* sleeps on the mailbox's bell */
     thread_t *waiters;      /* the others */
     _Atomic uint64_t rings; /* moved by who wants the pumper to look */
+    patience_t patience;    /* the pumper's */
+    patience_with_t asked;  /* the server of this node that was sent something last */
     int64_t moved_ns;       /* when something last came from another node, or was begun there */
     int64_t looked_ns;      /* when participants were last counted */
     int64_t asked_ns;       /* when servers of other nodes were last asked after */

@@ -22,12 +22,22 @@ static bool may_use_reserve(const wire_message_t *message)
     return message->type != WIRE_PUT && message->type != WIRE_DELAY;
 }
 
+/* For who is going to wait for the answer. */
+static void note_asked(mpi_space_t *sp, party_id_t mailbox)
+{
+    const party_t *p = node_party(sp->mailbox, party_index(mailbox));
+
+    sp->asked.mailbox = mailbox;
+    sp->asked.asleep = atomic_load_explicit(&p->parked, memory_order_relaxed) != 0;
+}
+
 static int send_near(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
 {
     int result;
 
     if (atomic_load(&sp->gone[to]))
         return MEMO_EPEER;
+    note_asked(sp, sp->peers[to].mailbox);
     sp->mailbox->from_reserve = may_use_reserve(message);
     result = near_send(sp->mailbox, sp->peers[to].mailbox, message, &sp->spare);
     sp->mailbox->from_reserve = false;

@@ -11,7 +11,6 @@
 #include "libmemo/node/wait.h"
 #include "stubs/space.h"
 
-#define YIELDS 20
 /* Other nodes are polled with hardly a pause for so long after anything moved, then with growing pauses. */
 #define STILL_SHORT_NS 50000
 #define YIELDS_BETWEEN_POLLS 3
@@ -123,17 +122,20 @@ static bool rung(self_t *s, void *arg)
     return atomic_load(&r->sp->rings) != r->seen;
 }
 
-/* Gives the CPU to who may be about to answer. True if there is something to see. */
-static bool yield_a_while(self_t *s, rings_t *r, int times)
+/* There is something to see. */
+static bool anything(void *arg)
 {
-    int i;
+    const rings_t *r = arg;
+    const self_t *s = r->sp->mailbox;
 
-    for (i = 0; i < times; i++) {
-        if (atomic_load_explicit(&s->party->attention, memory_order_relaxed) != 0 || rung(s, r))
-            return true;
+    return atomic_load_explicit(&s->party->attention, memory_order_relaxed) != 0 || rung(NULL, arg);
+}
+
+/* Gives the CPU to who may be about to answer. */
+static void yield_a_while(rings_t *r, int times)
+{
+    while (times-- > 0 && !anything(r))
         sched_yield();
-    }
-    return false;
 }
 
 static bool awaits_others(const mpi_space_t *sp)
@@ -151,26 +153,28 @@ static int64_t pause_after(int64_t still_ns)
 }
 
 /* Waits without the mutex: for the bell, the deadline, or as long as other nodes need not be looked at. */
-static void wait_alone(mpi_space_t *sp, rings_t *rings, int64_t deadline, int64_t still_ns)
+static void wait_alone(mpi_space_t *sp, rings_t *rings, patience_with_t asked, int64_t deadline, int64_t still_ns)
 {
     int64_t next;
 
     if (still_ns >= 0 && still_ns < STILL_SHORT_NS) {
-        yield_a_while(sp->mailbox, rings, YIELDS_BETWEEN_POLLS);
+        yield_a_while(rings, YIELDS_BETWEEN_POLLS);
         return;
     }
-    if (yield_a_while(sp->mailbox, rings, YIELDS))
+    if (patience_look(&sp->patience, sp->mailbox, asked, anything, rings))
         return;
     if (still_ns >= 0) {
         next = wait_now() + pause_after(still_ns);
         deadline = next < deadline ? next : deadline;
     }
     slot_sleep(sp->mailbox, deadline, rung, rings);
+    patience_slept(&sp->patience);
 }
 
 void pump_sleep(mpi_space_t *sp, thread_t *t, int64_t deadline)
 {
     rings_t rings = {.sp = sp};
+    patience_with_t asked = sp->asked;
     int64_t still_ns;
 
     if (sp->pumper != NULL) {
@@ -182,7 +186,7 @@ void pump_sleep(mpi_space_t *sp, thread_t *t, int64_t deadline)
     sp->pumper = t;
     rings.seen = atomic_load(&sp->rings);
     pthread_mutex_unlock(&sp->mutex);
-    wait_alone(sp, &rings, deadline, still_ns);
+    wait_alone(sp, &rings, asked, deadline, still_ns);
     pthread_mutex_lock(&sp->mutex);
     sp->pumper = NULL;
     repair_look(sp->mailbox, WAIT_TICK_NS / 2);

@@ -112,6 +112,7 @@ typedef struct party {
     _Atomic uint32_t bell;
     _Atomic uint32_t parked;
     _Atomic uint32_t scanning; /* it may stand on a slot of any section: none is freed */
+    _Atomic uint32_t cpu;      /* where it was when it waited last, + 1; 0 unknown; by itself; a hint */
     /* Who it is. Written when claimed and when given back. */
     _Alignas(NODE_LINE) _Atomic uint32_t client; /* index + 1 of its client; 0 when free: claimed by CAS */
     _Atomic uint32_t id;                         /* 0 while free */
