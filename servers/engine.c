@@ -408,6 +408,13 @@ typedef struct handler {
     bool living;      /* only of clients that have neither left nor died */
 } handler_t;
 
+/* For who carries messages alone. */
+static void on_received(engine_t *e, const wire_message_t *m)
+{
+    (void)e;
+    (void)m;
+}
+
 static const handler_t handlers[WIRE_TYPES] = {
     [WIRE_PUT] = {on_put, 1, true, false},
     [WIRE_RETURN] = {on_return, 1, true, false},
@@ -432,6 +439,7 @@ static const handler_t handlers[WIRE_TYPES] = {
     [WIRE_LEAVE] = {on_leave, 0, false, true},
     [WIRE_BYE] = {on_bye, 0, false, true},
     [WIRE_GONE] = {on_gone, 0, false, false},
+    [WIRE_RECEIVED] = {on_received, 0, false, true},
     [WIRE_HOLD] = {on_hold, 2, true, false},
     [WIRE_UNRESERVE] = {on_unreserve, 1, false, false},
     [WIRE_FIRE] = {on_fire, 1, true, false},

@@ -22,6 +22,7 @@
 #include "libmemo/wire/dead.h"
 #include "libmemo/wire/patience.h"
 #include "servers/engine.h"
+#include "servers/lent.h"
 
 #define ROUNDS_PER_LOOK 256u /* how often a busy server looks for the dead */
 #define RETRY_NS 1000000     /* while something waits for memory */
@@ -30,8 +31,8 @@
 #define PAUSE_MOST_NS 1000000
 #define PAUSE_IDLE_NS 5000000 /* when nothing has moved for a second */
 #define IDLE_NS 1000000000
-#define REPAIR_NS 1000000000   /* how long what the dead of another node had may take to come back */
 #define FAREWELL_NS 5000000000 /* for last messages to other nodes; to the dead they never go */
+#define GRACE_NS 20000000      /* for what the dead of other nodes have sent, and has not been read */
 
 /* A message that waits, for our own engine, to be sent, or for memory for its memo's bytes. */
 typedef struct waiting {
@@ -46,6 +47,15 @@ typedef struct queue {
     waiting_t *first, **end;
 } queue_t;
 
+/* What a server knows of another peer. */
+typedef struct other {
+    lent_t lent;        /* to a client of another node */
+    bool dead;          /* found dead */
+    bool left;          /* the client has said BYE */
+    bool departed;      /* the engine knows that nothing of it comes back any more */
+    int64_t departs_ns; /* when it is to know; 0: not yet */
+} other_t;
+
 typedef struct loop {
     launch_t *launch;
     self_t *s;
@@ -57,14 +67,15 @@ typedef struct loop {
     queue_t own;                   /* for our engine: it is not called while it sends */
     queue_t gone;                  /* the dead of this node, of whom nothing more is to come but what is unread */
     queue_t unsent;
-    queue_t roomless; /* from other nodes */
+    queue_t roomless;   /* from other nodes */
+    other_t *others;    /* by peer */
+    uint32_t departing; /* of them, so many depart soon */
+    bool some_dead;
     int64_t moved_ns; /* when something last came from another node, or went there */
     patience_t patience;
     patience_with_t asker; /* who was heard last */
     int64_t tried_ns;      /* when what waits for memory was tried last */
     uint32_t rounds;
-    int64_t *died_ns; /* by client of another node: when it was heard to be dead; 0: not, or long ago */
-    uint32_t awaited; /* how many are not 0 */
     /* A message of another node, as it is read or written. */
     wire_folder_t *folders;
     uint32_t folders_room;
@@ -159,6 +170,7 @@ static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
     struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
     wire_message_t full = *message;
     size_t size;
+    int result;
 
     if (m != NULL)
         full.size = m->size;
@@ -168,10 +180,12 @@ static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
         l->head_room = size;
     }
     codec_write(&full, l->head);
-    if (l->far->ops->send(l->far, to, l->head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0) !=
-        MEMO_OK)
-        return MEMO_EFULL;
-    if (m != NULL)
+    result = l->far->ops->send(l->far, to, l->head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
+    if (result != MEMO_OK)
+        return result == MEMO_EPEER ? result : MEMO_EFULL;
+    if (lent_by(message))
+        lent_keep(&l->others[to].lent, message);
+    else if (m != NULL)
         near_free(l->s, m);
     return MEMO_OK;
 }
@@ -281,15 +295,87 @@ static void free_memo(void *arg, wire_memo_t *memo)
 
 /* ---- receiving --------------------------------------------------------------------------------------------- */
 
-/* To the engine, and then what that left for itself. */
-static void handle(loop_t *l, const wire_message_t *message)
+static bool far_client(const loop_t *l, uint64_t peer)
 {
-    engine_receive(l->engine, message);
+    return peer >= l->launch->servers && peer < l->launch->servers + l->launch->clients &&
+           !launch_near(l->launch, (uint32_t)peer);
+}
+
+/* Nothing will be sent to the engine any more of a client of another node that has died, but for what it has sent
+ * itself and is still under way. */
+static void departs_soon(loop_t *l, uint32_t client)
+{
+    other_t *o = &l->others[client];
+
+    if (o->departed || o->departs_ns != 0)
+        return;
+    o->departs_ns = wait_now() + GRACE_NS;
+    l->departing++;
+}
+
+/* A client of another node has died: its requests end, and when all of it is back, it has departed. */
+static bool goes_far_away(loop_t *l, const wire_message_t *message, wire_message_t *instead)
+{
+    if (message->type != WIRE_GONE || !far_client(l, message->number[0]))
+        return false;
+    l->others[message->number[0]].dead = l->some_dead = true;
+    if (message->number[1] == 0)
+        departs_soon(l, (uint32_t)message->number[0]);
+    *instead = *message;
+    instead->number[1] = 1;
+    return true;
+}
+
+static void forget_lent(loop_t *l, uint32_t client)
+{
+    lent_memo_t *kept;
+
+    while ((kept = l->others[client].lent.first) != NULL) {
+        if (kept->memo != NULL)
+            free_memo(l, kept->memo);
+        free(lent_cut(&l->others[client].lent, kept->request, kept->index));
+    }
+}
+
+/* A client that has left has all that was lent to it, or has given it back. */
+static void goes_well(loop_t *l, uint32_t client)
+{
+    l->others[client].left = true;
+    forget_lent(l, client);
+}
+
+static void received(loop_t *l, const wire_message_t *message)
+{
+    lent_memo_t *kept = lent_cut(&l->others[message->from].lent, message->request, message->index);
+
+    if (kept != NULL && kept->memo != NULL)
+        free_memo(l, kept->memo);
+    free(kept);
+}
+
+/* What is left for our own engine. */
+static void handle_own(loop_t *l)
+{
     while (l->own.first != NULL) {
         waiting_t *w = queue_cut(&l->own, &l->own.first);
         engine_receive(l->engine, &w->message);
         waiting_free(w);
     }
+}
+
+/* To the engine, and then what that left for itself. */
+static void handle(loop_t *l, const wire_message_t *message)
+{
+    wire_message_t instead;
+
+    if (goes_far_away(l, message, &instead))
+        message = &instead;
+    else if (message->type == WIRE_BYE && far_client(l, message->from))
+        goes_well(l, message->from);
+    else if (message->type == WIRE_RECEIVED && far_client(l, message->from))
+        received(l, message);
+    engine_receive(l->engine, message);
+    handle_own(l);
 }
 
 static void receive(self_t *s, const wire_message_t *message, struct memo **envelope, void *arg)
@@ -404,6 +490,34 @@ static bool cancels_roomless(loop_t *l, uint32_t peer, const wire_message_t *mes
     return false;
 }
 
+static void drop(void *arg, uint32_t peer, void *body, size_t body_size)
+{
+    loop_t *l = arg;
+
+    (void)peer;
+    (void)body_size;
+    if (in_region(l, body))
+        near_free(l->s, (struct memo *)body - 1);
+    else
+        free(body);
+}
+
+/* A memo that we have lent comes back before it was said to have arrived: what we have kept needs no room. */
+static bool brings_back_lent(loop_t *l, wire_message_t *message)
+{
+    bool names = message->type == WIRE_RETURN && far_client(l, message->number[0]);
+    lent_memo_t *kept = NULL;
+
+    if (names)
+        kept = lent_cut(&l->others[message->number[0]].lent, message->number[1], (uint32_t)message->number[2]);
+    if (kept == NULL)
+        return false;
+    if (kept->memo != NULL)
+        handle_with(l, message, near_memo(kept->memo));
+    free(kept);
+    return true;
+}
+
 static void deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size)
 {
     loop_t *l = arg;
@@ -412,6 +526,11 @@ static void deliver(void *arg, uint32_t peer, const void *head, size_t head_size
     if (!read_head(l, head, head_size, &message))
         return; /* place() has given it no room */
     message.from = peer;
+    if (brings_back_lent(l, &message)) {
+        if (body != NULL)
+            drop(l, peer, body, body_size);
+        return;
+    }
     if (body == NULL && body_size == 0 && codec_has_memo(head, head_size))
         body = place(l, peer, head, head_size, 0);
     if (body != NULL && in_region(l, body))
@@ -461,52 +580,103 @@ static void died(uint32_t peer, void *arg)
     launch_broken(((loop_t *)arg)->launch);
 }
 
-static void say_gone(loop_t *l, uint32_t peer, bool more)
+/* Whether somebody of that node repairs what the dead leave there. */
+static bool somebody_repairs(const loop_t *l, uint32_t node)
 {
-    const wire_message_t gone = {
-        .type = WIRE_GONE, .from = l->launch->self, .client = l->launch->self, .number = {peer, more}};
+    uint32_t peers = l->launch->servers + l->launch->clients, peer;
 
-    handle(l, &gone);
+    for (peer = 0; peer < peers; peer++)
+        if (l->launch->node_of[peer] == node && !l->others[peer].dead && !l->others[peer].left)
+            return true;
+    return false;
 }
 
-/*
- * Clients of other nodes that have died. What they had comes back by who repairs them there, who then says that it
- * is all: it may not be quiet before. If nobody lives there, nobody says so, and after a while it is taken as said.
- * Of this node's, repairs tell.
- */
+/* Who repairs has the last word of a client, if there is anybody. */
+static void look_for_the_last(loop_t *l)
+{
+    uint32_t peers = l->launch->servers + l->launch->clients, peer;
+
+    for (peer = l->launch->servers; peer < peers; peer++)
+        if (l->others[peer].dead && !l->others[peer].left && !somebody_repairs(l, l->launch->node_of[peer]))
+            departs_soon(l, peer);
+}
+
+/* Peers of other nodes that have died. Of this node's, repairs tell, after what they had is back. */
 static void hear_of_the_dead(loop_t *l)
 {
-    uint32_t servers = l->launch->servers, clients = l->launch->clients, peer, i;
-    int64_t now;
+    wire_message_t gone = {.type = WIRE_GONE, .from = l->launch->self, .client = l->launch->self, .number = {0, 1}};
+    uint32_t peer;
 
-    if (l->far == NULL)
-        return;
-    now = wait_now();
-    while ((peer = launch_dead(l->launch)) != LAUNCH_NOBODY)
-        if (peer >= servers && peer < servers + clients && !launch_near(l->launch, peer)) {
-            say_gone(l, peer, true);
-            l->died_ns[peer - servers] = now;
-            l->awaited++;
-        }
-    for (i = 0; l->awaited > 0 && i < clients; i++)
-        if (l->died_ns[i] != 0 && now - l->died_ns[i] > REPAIR_NS) {
-            l->died_ns[i] = 0;
-            l->awaited--;
-            say_gone(l, servers + i, false);
-        }
+    while ((peer = launch_dead(l->launch)) != LAUNCH_NOBODY) {
+        if (peer >= l->launch->servers + l->launch->clients || launch_near(l->launch, peer))
+            continue;
+        l->others[peer].dead = true;
+        l->some_dead = true;
+        gone.number[0] = peer;
+        if (peer >= l->launch->servers)
+            handle(l, &gone);
+        else
+            l->far->ops->forget(l->far, peer);
+    }
+    if (l->some_dead)
+        look_for_the_last(l);
+}
+
+/* What nobody has spoken of goes back. It stays noted: should it come back after all, there would be two. */
+static void give_back(loop_t *l, lent_memo_t *kept)
+{
+    wire_message_t back = {.type = WIRE_ANSWER,
+                           .result = MEMO_OK,
+                           .folders = &kept->from,
+                           .count = 1,
+                           .memo = kept->memo,
+                           .size = near_memo(kept->memo)->size,
+                           .redeliveries = kept->redeliveries};
+
+    kept->memo = NULL;
+    unreachable(l, &back);
+}
+
+static void depart(loop_t *l, uint32_t client)
+{
+    wire_message_t gone = {
+        .type = WIRE_GONE, .from = l->launch->self, .client = l->launch->self, .number = {client, 0}};
+    lent_memo_t *kept;
+
+    l->far->ops->forget(l->far, client);
+    while ((kept = lent_first(&l->others[client].lent)) != NULL)
+        give_back(l, kept);
+    handle_own(l);
+    engine_receive(l->engine, &gone);
+    handle_own(l);
+}
+
+static void look_who_departs(loop_t *l)
+{
+    uint32_t peers = l->launch->servers + l->launch->clients, peer;
+    int64_t now = l->departing > 0 ? wait_now() : 0;
+
+    for (peer = l->launch->servers; l->departing > 0 && peer < peers; peer++) {
+        other_t *o = &l->others[peer];
+        if (o->departs_ns == 0 || o->departs_ns > now)
+            continue;
+        o->departs_ns = 0;
+        o->departed = true;
+        l->departing--;
+        depart(l, peer);
+    }
 }
 
 static void look_around(loop_t *l)
 {
-    hear_of_the_dead(l);
+    if (l->far != NULL) {
+        hear_of_the_dead(l);
+        look_who_departs(l);
+    }
     repair_look(l->s, WAIT_TICK_NS / 2);
     if (heap_pressed(l->s))
         heap_flush(l->s);
-    while (l->own.first != NULL) {
-        waiting_t *w = queue_cut(&l->own, &l->own.first);
-        handle(l, &w->message);
-        waiting_free(w);
-    }
+    handle_own(l);
 }
 
 /* ---- waiting ---------------------------------------------------------------------------------------------------
@@ -517,7 +687,7 @@ static int64_t next_look(const loop_t *l)
 {
     int64_t now = wait_now(), quiet, pause;
 
-    if (l->unsent.first != NULL || l->roomless.first != NULL)
+    if (l->unsent.first != NULL || l->roomless.first != NULL || l->departing > 0)
         return now + RETRY_NS;
     if (l->far == NULL)
         return WAIT_FOREVER;
@@ -602,6 +772,8 @@ static void bid_farewell(loop_t *l)
 
 static void begin(loop_t *l, launch_t *launch, node_t *node, self_t *mailbox, const near_peer_t peers[], far_t *far)
 {
+    uint32_t all = launch->servers + launch->clients, peer;
+
     memset(l, 0, sizeof *l);
     l->launch = launch;
     l->s = mailbox;
@@ -609,27 +781,33 @@ static void begin(loop_t *l, launch_t *launch, node_t *node, self_t *mailbox, co
     l->far = far;
     l->envelope = &l->none;
     l->moved_ns = wait_now();
-    l->died_ns = must_have(NULL, launch->clients * sizeof *l->died_ns);
-    memset(l->died_ns, 0, launch->clients * sizeof *l->died_ns);
     queue_init(&l->own);
     queue_init(&l->gone);
     queue_init(&l->unsent);
     queue_init(&l->roomless);
+    l->others = must_have(NULL, all * sizeof *l->others);
+    memset(l->others, 0, all * sizeof *l->others);
+    for (peer = 0; peer < all; peer++)
+        lent_init(&l->others[peer].lent);
     l->dead = (dead_t){.servers = launch->servers, .self = launch->self, .send = say, .died = died, .arg = l};
     node->user_arg = &l->dead;
     if (far != NULL)
-        far->user = (far_user_t){.place = place, .deliver = deliver, .arg = l};
+        far->user = (far_user_t){.place = place, .deliver = deliver, .drop = drop, .arg = l};
 }
 
 static void end(loop_t *l, node_t *node)
 {
+    uint32_t all = l->launch->servers + l->launch->clients, peer;
+
     node->user_arg = NULL;
     engine_free(l->engine);
+    for (peer = 0; peer < all; peer++)
+        forget_lent(l, peer);
+    free(l->others);
     queue_free(l, &l->own);
     queue_free(l, &l->gone);
     queue_free(l, &l->unsent);
     queue_free(l, &l->roomless);
-    free(l->died_ns);
     free(l->folders);
     free(l->head);
 }
@@ -642,8 +820,8 @@ int loop_serve(launch_t *launch, node_t *node, self_t *mailbox, const near_peer_
     begin(&l, launch, node, mailbox, peers, far);
     l.engine = engine_new(launch->self, launch->servers, launch->clients, &io);
     if (l.engine == NULL) {
+        free(l.others);
         node->user_arg = NULL;
-        free(l.died_ns);
         return memo_error(MEMO_ENOMEM, "no memory for a server's engine");
     }
     serve(&l);

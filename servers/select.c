@@ -12,6 +12,7 @@
  *     k - 1 RELEASE); a third if one comes in between
  *   - join of n folders: 1 + n (k = 1), 3k + n (join.c); chains: chain.c
  *   - delayed put: 2, or 3 where the trigger is another server's; the put that fires it: 2, or 4
+ *   - a memo that is taken by a client of another node: one more (RECEIVED), after the call
  *
  * A latch sets a memo aside, in place and in order, for one select that may yet choose another. Whoever is told
  * HELD accepts or releases without waiting for anybody, so no two selects wait for each other. Skips count a

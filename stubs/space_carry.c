@@ -76,6 +76,8 @@ static int send_far(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
     void *head = head_room(sp, size);
     int result;
 
+    if (atomic_load(&sp->gone[to]))
+        return MEMO_EPEER;
     if (head == NULL)
         return MEMO_ENOMEM;
     codec_write(message, head);
@@ -218,12 +220,6 @@ static int read_head(mpi_space_t *sp, const void *head, size_t size, wire_messag
     return codec_read(head, size, message, sp->folders, sp->folders_room);
 }
 
-/* Memory of the process holds what the space has no room for until it has gone back. */
-static bool in_region(const mpi_space_t *sp, const void *bytes)
-{
-    return (uintptr_t)bytes - (uintptr_t)sp->node.region.base < sp->node.region.size;
-}
-
 void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, size_t body_size)
 {
     mpi_space_t *sp = arg;
@@ -236,7 +232,7 @@ void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, 
     if (refuses(&message) && keeper(sp, message.request) != NULL)
         return NULL; /* we have it */
     m = hand_alloc(sp->mailbox, body_size);
-    return m != NULL ? hand_data(m) : malloc(body_size + 1);
+    return m != NULL ? hand_data(m) : NULL;
 }
 
 void carry_drop(void *arg, uint32_t peer, void *body, size_t body_size)
@@ -245,51 +241,69 @@ void carry_drop(void *arg, uint32_t peer, void *body, size_t body_size)
 
     (void)peer;
     (void)body_size;
-    if (in_region(sp, body))
-        near_free(sp->mailbox, (struct memo *)body - 1);
-    else
-        free(body);
+    near_free(sp->mailbox, (struct memo *)body - 1);
 }
 
-/* There is no room for the memo: it goes back, and the call is told. */
-static void return_bytes(mpi_space_t *sp, uint32_t peer, const wire_message_t *message, const void *body,
-                         uint64_t body_size)
+/* Whether that ANSWER takes a memo out of a folder: its server keeps it until it hears of it. */
+static bool takes(const wire_message_t *message)
 {
-    wire_message_t back = {.type = WIRE_RETURN,
-                           .flags = WIRE_NO_ANSWER,
-                           .from = sp->launch.self,
-                           .client = sp->launch.self,
-                           .count = 1,
-                           .folders = message->folders,
-                           .size = body_size,
-                           .redeliveries = message->redeliveries};
-    void *head = head_room(sp, codec_size(&back));
+    return message->type == WIRE_ANSWER && message->result == MEMO_OK && message->count > 0;
+}
+
+/* Says what became of such a memo. If that cannot be said now, it stays at its server until we leave. */
+static void say_of(mpi_space_t *sp, uint32_t server, const wire_message_t *message)
+{
+    unsigned char *head = head_room(sp, codec_size(message));
 
     if (head == NULL)
         return;
-    codec_write(&back, head);
-    sp->far->ops->send(sp->far, peer, head, codec_size(&back), body, body_size);
+    codec_write(message, head);
+    sp->far->ops->send(sp->far, server, head, codec_size(message), NULL, 0);
 }
 
-/* A memo that has come, whose message is read: NULL if there is no room for it here; then what was taken has gone
- * back. */
-static struct memo *arrived(mpi_space_t *sp, uint32_t peer, const wire_message_t *message, void *body)
+static void say_received(mpi_space_t *sp, uint32_t server, const wire_message_t *answer)
 {
-    bool taken = message->type == WIRE_ANSWER && message->result == MEMO_OK && message->count > 0;
-    struct memo *m = in_region(sp, body) ? (struct memo *)body - 1 : NULL;
+    const wire_message_t received = {.type = WIRE_RECEIVED,
+                                     .from = sp->launch.self,
+                                     .client = sp->launch.self,
+                                     .request = answer->request,
+                                     .index = answer->index};
+
+    say_of(sp, server, &received);
+}
+
+static void say_no_room(mpi_space_t *sp, uint32_t server, const wire_message_t *answer)
+{
+    const wire_message_t back = {.type = WIRE_RETURN,
+                                 .flags = WIRE_NO_ANSWER,
+                                 .from = sp->launch.self,
+                                 .client = sp->launch.self,
+                                 .count = 1,
+                                 .folders = answer->folders,
+                                 .number = {sp->launch.self, answer->request, answer->index},
+                                 .redeliveries = answer->redeliveries};
+
+    say_of(sp, server, &back);
+}
+
+/* A memo that has come, whose message is read: false if there is no room for it here; then it goes back. */
+static bool arrived(mpi_space_t *sp, uint32_t peer, wire_message_t *message, void *body)
+{
+    struct memo *m = body != NULL ? (struct memo *)body - 1 : NULL;
 
     if (m != NULL) {
         m->redeliveries = message->redeliveries;
-        if (!taken || near_origin(sp->mailbox, m, &message->folders[0].name) == MEMO_OK)
-            return m;
-    }
-    if (taken)
-        return_bytes(sp, peer, message, body, message->size);
-    if (m != NULL)
+        if (!takes(message) || near_origin_by(sp->mailbox, m, message) == MEMO_OK) {
+            message->memo = near_wire(m);
+            if (takes(message))
+                say_received(sp, peer, message);
+            return true;
+        }
         near_free(sp->mailbox, m);
-    else
-        free(body);
-    return NULL;
+    }
+    if (takes(message))
+        say_no_room(sp, peer, message);
+    return false;
 }
 
 void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size)
@@ -303,13 +317,8 @@ void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size,
         body = carry_place(sp, peer, head, head_size, 0);
     message.from = peer;
     message.memo = NULL;
-    if (body != NULL) {
-        struct memo *m = arrived(sp, peer, &message, body);
-        if (m != NULL)
-            message.memo = near_wire(m);
-        else
-            message.result = MEMO_EFULL;
-    }
+    if (codec_has_memo(head, head_size) && !arrived(sp, peer, &message, body) && message.result == MEMO_OK)
+        message.result = MEMO_EFULL;
     give_kept(sp, &message);
     stub_receive(sp->stub, &message);
 }

@@ -61,6 +61,7 @@ done
 for fate in overtaken quiet_held whole_node servers_killed; do
     fate "mpi-single:?nodes=2" $fate 7
 done
+fate "mpi-single:?nodes=2" unread_answer 6
 fate "mpi-latch:?servers=2&nodes=2" holding 6
 fate "mpi-latch:?servers=2" exit_0 5
 fate "mpi-latch:?servers=2&nodes=2" _exit_0 6

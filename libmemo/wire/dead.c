@@ -32,6 +32,18 @@ static void drop_memo(self_t *s, struct memo *m)
     near_free(s, m);
 }
 
+/* Should the memo have come from another node, its server may not know yet that it has arrived. */
+static void say_by_what(const self_t *s, const struct memo *m, wire_message_t *back)
+{
+    wire_message_t answer;
+
+    if (!near_taken_by(s, m, &answer))
+        return;
+    back->number[0] = answer.client;
+    back->number[1] = answer.request;
+    back->number[2] = answer.index;
+}
+
 void dead_memo_back(self_t *s, offset_t at, bool drop)
 {
     const dead_t *d = dead_of(s);
@@ -49,6 +61,7 @@ void dead_memo_back(self_t *s, offset_t at, bool drop)
     message.memo = near_wire(m);
     message.size = m->size;
     message.redeliveries = m->redeliveries;
+    say_by_what(s, m, &message);
     if (d != NULL)
         message.from = message.client = d->self;
     if (d == NULL || send(s, d, wire_server_of(&folder.name, d->servers), &message) != MEMO_OK)

@@ -24,7 +24,8 @@ typedef enum wire_type {
     WIRE_PUT,    /* folder, then the one that the memo was taken from, if any; memo; flag WAIT: wait for room ->
                     ANSWER OK, or with the memo, and where it was taken from: EFULL, ECANCELED */
     WIRE_RETURN, /* folder, memo: to the head of its queue, marked when flag REDELIVERED -> ANSWER OK unless
-                    NO_ANSWER */
+                    NO_ANSWER. number[0] not 0: the client that had it by the ANSWER of request number[1] and
+                    index number[2]; without the memo, if that ANSWER's server still keeps it */
     WIRE_DELAY,  /* folders trigger, target, source as PUT; memo: to target's server, which reserves room -> ANSWER
                     OK, or EFULL with the memo, by the trigger's server once it is held (or has fired) */
     WIRE_SELECT, /* folders, all of this server; how -> ANSWER OK with memo and index, NONE, error, ECANCELED */
@@ -46,6 +47,8 @@ typedef enum wire_type {
     WIRE_BYE,   /* the client has gone back to nobody -> ANSWER OK, the last message to it */
     WIRE_GONE,  /* number[0]: a client that died; said by whoever found it, maybe more than once; no answer.
                    number[1]  not 0: what it had will yet come back, from who says so; then it is said again with 0 */
+    WIRE_RECEIVED, /* the memo of an ANSWER, taken from a folder of a server on another node, has arrived: request,
+                      index; no answer */
 
     /* Server to client. */
     WIRE_ANSWER, /* result, index, memo */

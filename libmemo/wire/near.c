@@ -359,10 +359,14 @@ void near_keep(self_t *s, struct memo *m, struct memo **envelope)
     heap_free(s, &s->body->scratch[NEAR_SCRATCH]);
 }
 
-int near_origin(self_t *s, struct memo *m, const memo_folder_t *folder)
+int near_origin_by(self_t *s, struct memo *m, const wire_message_t *answer)
 {
-    const wire_folder_t from = {.name = *folder};
-    const wire_message_t message = {.type = WIRE_ANSWER, .count = 1, .folders = &from};
+    const wire_message_t message = {.type = WIRE_ANSWER,
+                                    .client = answer->client,
+                                    .request = answer->request,
+                                    .index = answer->index,
+                                    .count = 1,
+                                    .folders = answer->folders};
     struct memo *e = envelope_write(s, &message, NULL);
 
     if (e == NULL)
@@ -371,11 +375,36 @@ int near_origin(self_t *s, struct memo *m, const memo_folder_t *folder)
     return MEMO_OK;
 }
 
+int near_origin(self_t *s, struct memo *m, const memo_folder_t *folder)
+{
+    const wire_folder_t from = {.name = *folder};
+
+    return near_origin_by(s, m, &(wire_message_t){.folders = &from});
+}
+
 bool near_from(const self_t *s, const struct memo *m, memo_folder_t *folder)
 {
     const struct memo *e = m->origin != 0 ? node_at(s, m->origin) : NULL;
 
     return e != NULL && codec_first_folder(letter_bytes(e), letter_size(e), folder);
+}
+
+bool near_taken_by(const self_t *s, const struct memo *m, wire_message_t *answer)
+{
+    const struct memo *e = m->origin != 0 ? node_at(s, m->origin) : NULL;
+    reading_t r;
+    bool known;
+
+    if (e == NULL)
+        return false;
+    known = letter_read(e, &r) && r.message.type == WIRE_ANSWER && r.message.request != 0;
+    if (known)
+        *answer = (wire_message_t){.type = WIRE_ANSWER,
+                                   .client = r.message.client,
+                                   .request = r.message.request,
+                                   .index = r.message.index};
+    letter_done(&r);
+    return known;
 }
 
 void near_forget(self_t *s, struct memo *m)

@@ -63,11 +63,15 @@ bool near_scan(self_t *s, near_receive_t receive, void *arg);
 void near_keep(self_t *s, struct memo *m, struct memo **envelope);
 
 /* An envelope for a memo that came from another node: as near_keep, with a message made for it. MEMO_OK,
- * MEMO_EFULL. */
+ * MEMO_EFULL. near_origin_by: with client, request and index of the ANSWER it came by. */
 int near_origin(self_t *s, struct memo *m, const memo_folder_t *folder);
+int near_origin_by(self_t *s, struct memo *m, const wire_message_t *answer);
 
 /* Where a held memo was taken from; false: from nowhere. */
 bool near_from(const self_t *s, const struct memo *m, memo_folder_t *folder);
+
+/* The client, request and index of the ANSWER by which a held memo was taken; false: that is not known. */
+bool near_taken_by(const self_t *s, const struct memo *m, wire_message_t *answer);
 
 /* Frees a held memo, with the envelope it keeps. */
 void near_free(self_t *s, struct memo *m);

@@ -33,6 +33,7 @@ const char *const sim_wire_names[WIRE_TYPES] = {
     [WIRE_LEAVE] = "LEAVE",
     [WIRE_BYE] = "BYE",
     [WIRE_GONE] = "GONE",
+    [WIRE_RECEIVED] = "RECEIVED",
     [WIRE_ANSWER] = "ANSWER",
     [WIRE_HELD] = "HELD",
     [WIRE_EMPTY] = "EMPTY",
