@@ -50,6 +50,8 @@ typedef struct queue {
 /* What a server knows of another peer. */
 typedef struct other {
     lent_t lent;        /* to a client of another node */
+    uint64_t took;      /* bytes that it has got in memos, and not brought */
+    uint64_t level;     /* how much of the region was taken when it got the last one */
     bool dead;          /* found dead */
     bool left;          /* the client has said BYE */
     bool departed;      /* the engine knows that nothing of it comes back any more */
@@ -165,6 +167,15 @@ static bool departs(const wire_message_t *message)
 
 /* ---- sending ----------------------------------------------------------------------------------------------- */
 
+static void lend(loop_t *l, uint32_t to, const wire_message_t *message, uint64_t size)
+{
+    other_t *o = &l->others[to];
+
+    lent_keep(&o->lent, message);
+    o->took += size;
+    o->level = heap_taken(l->s->root);
+}
+
 static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
 {
     struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
@@ -184,7 +195,7 @@ static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
     if (result != MEMO_OK)
         return result == MEMO_EPEER ? result : MEMO_EFULL;
     if (lent_by(message))
-        lent_keep(&l->others[to].lent, message);
+        lend(l, to, message, m->size);
     else if (m != NULL)
         near_free(l->s, m);
     return MEMO_OK;
@@ -445,16 +456,34 @@ static void answer_without(loop_t *l, uint32_t peer, const wire_message_t *messa
     send_message(l, peer, &answer);
 }
 
+/*
+ * For what comes from another node. Who brings what he took finds room however full the space is, if it is no
+ * fuller then than it was: what he left has gone to the reserve, of which something was used.
+ */
+static struct memo *room_for(loop_t *l, uint32_t peer, uint64_t size)
+{
+    other_t *o = &l->others[peer];
+    struct memo *m = hand_alloc(l->s, size);
+
+    if (m == NULL && size <= o->took && heap_taken(l->s->root) + heap_rounded(sizeof *m + size) <= o->level) {
+        l->s->from_reserve = true;
+        m = hand_alloc(l->s, size);
+        l->s->from_reserve = false;
+    }
+    if (m != NULL)
+        o->took -= size < o->took ? size : o->took;
+    return m;
+}
+
 static void *place(void *arg, uint32_t peer, const void *head, size_t head_size, size_t body_size)
 {
     loop_t *l = arg;
     struct memo *m;
     wire_message_t message;
 
-    (void)peer;
     if (!read_head(l, head, head_size, &message))
         return NULL;
-    m = hand_alloc(l->s, body_size);
+    m = room_for(l, peer, body_size);
     if (m != NULL)
         return hand_data(m);
     return can_be_refused(&message) ? NULL : must_have(NULL, body_size + 1);
@@ -548,7 +577,7 @@ static void find_room(loop_t *l)
     waiting_t **link = &l->roomless.first;
 
     while (*link != NULL) {
-        struct memo *m = hand_alloc(l->s, (*link)->message.size);
+        struct memo *m = room_for(l, (*link)->to, (*link)->message.size);
         waiting_t *w;
         if (m == NULL) {
             link = &(*link)->next;

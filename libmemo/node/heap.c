@@ -588,6 +588,11 @@ uint64_t heap_capacity(const node_root_t *root)
     return (root->heap.count - root->heap.reserve) * HEAP_PAGE;
 }
 
+uint64_t heap_taken(const node_root_t *root)
+{
+    return __atomic_load_n(&root->heap.taken, __ATOMIC_RELAXED) * HEAP_PAGE;
+}
+
 uint64_t heap_rounded(uint64_t bytes)
 {
     if (bytes <= HEAP_CLASS_MAX)

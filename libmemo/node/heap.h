@@ -49,6 +49,9 @@ void heap_flush_of(self_t *s, body_t *dead);
 uint64_t heap_capacity(const node_root_t *root); /* bytes of the largest block an empty heap could give */
 uint64_t heap_used(self_t *s);                   /* bytes in use; caches are free memory */
 
+/* Bytes of runs and slabs that are not free for everybody: caches are not, nor what slabs have free. */
+uint64_t heap_taken(const node_root_t *root);
+
 /* How many bytes a block of that size really takes. */
 uint64_t heap_rounded(uint64_t bytes);
 
