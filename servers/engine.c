@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define PAUSE_FOR_MEMORY 1000 /* microseconds */
 
 /* ---- sending --------------------------------------------------------------------------------------------- */
 
@@ -14,12 +17,24 @@ static void count_message(engine_t *e, const wire_message_t *m)
         e->figures.messages++;
 }
 
+void engine_wait_for_memory(void)
+{
+    usleep(PAUSE_FOR_MEMORY);
+}
+
+void *engine_must_have(size_t bytes)
+{
+    void *p;
+
+    while ((p = malloc(bytes)) == NULL)
+        engine_wait_for_memory();
+    return p;
+}
+
 static deferred_t *deferred_new(const wire_message_t *m)
 {
-    deferred_t *d = malloc(sizeof *d + m->count * sizeof *m->folders);
+    deferred_t *d = engine_must_have(sizeof *d + m->count * sizeof *m->folders);
 
-    if (d == NULL)
-        return NULL;
     d->next = NULL;
     d->cancelled = false;
     d->message = *m;
@@ -36,15 +51,11 @@ void deferred_free(engine_t *e, deferred_t *d)
     free(d);
 }
 
-/* A message to itself waits until the one at hand is through. Without memory for that, it is dealt with at once. */
+/* A message to itself waits until the one at hand is through. */
 static void send_to_self(engine_t *e, const wire_message_t *m)
 {
     deferred_t *d = deferred_new(m);
 
-    if (d == NULL) {
-        engine_receive(e, m);
-        return;
-    }
     *(e->own_last != NULL ? &e->own_last->next : &e->own_first) = d;
     e->own_last = d;
 }
@@ -313,14 +324,11 @@ static folder_t *locked_folder(engine_t *e, const wire_message_t *m)
 static bool defer(engine_t *e, const wire_message_t *m)
 {
     folder_t *f = e->locked > 0 && waits_for_locks(m->type) ? locked_folder(e, m) : NULL;
-    deferred_t *d = f != NULL ? deferred_new(m) : NULL;
+    deferred_t *d;
 
     if (f == NULL)
         return false;
-    if (d == NULL) { /* no memory: nothing has happened */
-        engine_refuse(e, m, MEMO_ENOMEM);
-        return true;
-    }
+    d = deferred_new(m);
     *(f->deferred_last != NULL ? &f->deferred_last->next : &f->deferred_first) = d;
     f->deferred_last = d;
     e->directory.deferred++;

@@ -132,6 +132,10 @@ const wire_folder_t *engine_source(const wire_message_t *m);
 
 client_state_t *engine_client(engine_t *e, uint32_t peer);
 
+/* The process's own memory, for what nobody could be refused any more: a server waits until there is some. */
+void *engine_must_have(size_t bytes);
+void engine_wait_for_memory(void);
+
 /* Serves who can be served in the folders that were touched. */
 void engine_settle(engine_t *e);
 

@@ -58,26 +58,21 @@ static void fire_one(engine_t *e, const delayed_t *d, uint64_t cause)
 /* Fires all that waited for the folder, and tells who caused it when that has taken effect. */
 static void fire_all(engine_t *e, folder_t *f, const cause_t *caused_by)
 {
-    cause_t *c = malloc(sizeof *c);
+    cause_t *c = engine_must_have(sizeof *c);
     delayed_t *d;
 
-    if (c != NULL) {
-        *c = *caused_by;
-        c->id = ++e->last_cause;
-        c->next = e->causes;
-        e->causes = c;
-    }
+    *c = *caused_by;
+    c->id = ++e->last_cause;
+    c->next = e->causes;
+    e->causes = c;
     while ((d = f->delayed_first) != NULL) {
         f->delayed_first = d->next;
-        if (c != NULL)
-            c->pending++;
+        c->pending++;
         e->directory.delayed--;
-        fire_one(e, d, c != NULL ? c->id : 0);
+        fire_one(e, d, c->id);
         free(d);
     }
     f->delayed_last = NULL;
-    if (c == NULL) /* no memory to wait with: said early rather than never */
-        cause_told(e, caused_by);
 }
 
 void on_fired(engine_t *e, const wire_message_t *m)
@@ -121,6 +116,16 @@ static entry_t *prepare(engine_t *e, const memo_folder_t *name, const wire_messa
         free(entry);
         return NULL;
     }
+    return entry;
+}
+
+/* For a memo that nobody would take back. */
+static entry_t *must_prepare(engine_t *e, const memo_folder_t *name, const wire_message_t *m, folder_t **f)
+{
+    entry_t *entry;
+
+    while ((entry = prepare(e, name, m, f)) == NULL)
+        engine_wait_for_memory();
     return entry;
 }
 
@@ -180,9 +185,8 @@ bool put_room(engine_t *e, folder_t *f)
         return false;
     m.client = (uint32_t)r->key.client;
     m.request = r->key.id;
-    entry = entry_new(r->memo, r->size, 0);
-    if (entry == NULL)
-        return false;
+    while ((entry = entry_new(r->memo, r->size, 0)) == NULL)
+        engine_wait_for_memory();
     r->memo = NULL;
     request_over(e, r);
     e->figures.puts++;
@@ -198,12 +202,8 @@ bool put_room(engine_t *e, folder_t *f)
 void on_return(engine_t *e, const wire_message_t *m)
 {
     folder_t *f;
-    entry_t *entry = prepare(e, &m->folders[0].name, m, &f);
+    entry_t *entry = must_prepare(e, &m->folders[0].name, m, &f);
 
-    if (entry == NULL) {
-        engine_refuse(e, m, MEMO_ENOMEM);
-        return;
-    }
     entry->redeliveries = m->redeliveries;
     if ((m->flags & WIRE_REDELIVERED) != 0) {
         entry->redeliveries++;
@@ -293,17 +293,16 @@ void on_unreserve(engine_t *e, const wire_message_t *m)
 void on_fire(engine_t *e, const wire_message_t *m)
 {
     folder_t *f = directory_find(&e->directory, &m->folders[0].name);
-    entry_t *entry = entry_new(m->memo, m->size, 0);
+    entry_t *entry;
 
-    if (f == NULL || f->reserved_memos == 0 || entry == NULL) {
-        /* It was never reserved, or there is no memory: nobody is left to be told. */
+    if (f == NULL || f->reserved_memos == 0) { /* it was never reserved */
         cause_t c = cause_of(e, m);
-        free(entry);
         e->io.free(e->io.arg, m->memo);
         e->figures.dropped++;
         cause_told(e, &c);
         return;
     }
+    entry = must_prepare(e, &f->name, m, &f);
     f->reserved_memos--;
     f->reserved_bytes -= m->size;
     e->figures.puts++;
