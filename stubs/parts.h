@@ -89,8 +89,10 @@ void call_take(stub_call_t *call, const wire_message_t *m);
 /* RELEASE to every part but that one. */
 void call_release(stub_t *s, const stub_call_t *call, uint32_t but, uint32_t count);
 
-/* A join's answer: its memo takes its place; ends the call with the last. */
+/* A join's answer: its memo takes its place; ends the call with the last. One that names its folder and is an error
+ * was given, but found no room here: the join fails once all have come, and its memos are where they were. */
 void call_take_one(stub_t *s, stub_call_t *call, const wire_message_t *m);
+bool call_brings_one(const wire_message_t *m);
 
 /* ---- the others: begin (MEMO_OK, or an error and nothing has happened), a message, a cancel ------------------ */
 

@@ -94,6 +94,17 @@ int takes_select(memo_space_t *space, const memo_select_t *select, memo_t **m, s
     return takes_explain(result, select->count);
 }
 
+/* Those of a join that came before it failed: for want of room for the others, or because a server has died. The
+ * last goes first, so that they stand at the heads of their folders as they stood there. */
+static void give_back_all(mpi_space_t *sp, self_t *s, memo_t *m[], size_t n)
+{
+    while (n-- > 0) {
+        if (m[n] != NULL)
+            pending_give_back(sp, space_thread(s), m[n]);
+        m[n] = NULL;
+    }
+}
+
 int takes_get_all(memo_space_t *space, const memo_folder_t folders[], size_t n, memo_t *m[], int64_t timeout_ns)
 {
     mpi_space_t *sp = space_of(space);
@@ -112,7 +123,7 @@ int takes_get_all(memo_space_t *space, const memo_folder_t folders[], size_t n, 
     if (result == MEMO_OK)
         result = pending_wait(sp, space_thread(s), &p, deadline);
     if (result != MEMO_OK)
-        memset(m, 0, n * sizeof *m);
+        give_back_all(sp, s, m, n);
     space_leave(sp, s);
     return takes_explain(result, n);
 }

@@ -362,10 +362,17 @@ void call_take(stub_call_t *call, const wire_message_t *m)
 
 void call_take_one(stub_t *s, stub_call_t *call, const wire_message_t *m)
 {
-    if (m->index < call->count)
+    if (m->result != MEMO_OK)
+        call->missed = m->result;
+    else if (m->index < call->count)
         call->memos[m->index] = m->memo;
     if (++call->got == call->count)
-        call_end(s, call, MEMO_OK);
+        call_end(s, call, call->missed);
+}
+
+bool call_brings_one(const wire_message_t *m)
+{
+    return m->type == WIRE_ANSWER && (m->result == MEMO_OK || m->count > 0);
 }
 
 static void receive_simple(stub_t *s, stub_call_t *call, const wire_message_t *m)

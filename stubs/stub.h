@@ -40,7 +40,8 @@ struct stub_call {
     /* The stub's own. */
     uint64_t request;
     int kind, state;
-    int why; /* what it ends with when it is cancelled before it is served */
+    int missed; /* a join's: why one of its memos did not come; 0 they do */
+    int why;    /* what it ends with when it is cancelled before it is served */
     bool cancelled, quiet, told;
     uint64_t reported; /* the report it was first in; 0 none */
     uint32_t server;   /* a call of one message's */

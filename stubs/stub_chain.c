@@ -23,7 +23,7 @@ static void receive_join(stub_t *s, stub_call_t *call, const wire_message_t *m)
             call_end(s, call, result);
     } else if (m->type != WIRE_ANSWER)
         return;
-    else if (m->result == MEMO_OK)
+    else if (call_brings_one(m))
         call_take_one(s, call, m);
     else if (m->result != MEMO_NONE)
         call_end(s, call, m->result);

@@ -84,7 +84,7 @@ static void empty(stub_t *s, stub_call_t *call)
 
 void join_receive(stub_t *s, stub_call_t *call, const wire_message_t *m)
 {
-    if (m->type == WIRE_ANSWER && m->result == MEMO_OK)
+    if (call_brings_one(m))
         call_take_one(s, call, m);
     else if (m->type == WIRE_ANSWER)
         failed(s, call, m->result);
