@@ -12,7 +12,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+/* The thread sanitizer has shadows there, and lets programs have what is here. */
+#ifdef __SANITIZE_THREAD__
+#define ROOM_ADDRESS ((void *)(uintptr_t)0x7e9000000000)
+#else
 #define ROOM_ADDRESS ((void *)(uintptr_t)0x200000000000)
+#endif
 #define ROOM_BYTES ((size_t)4 << 30) /* of addresses: pages come as they are used */
 #define WORKERS_MAX 64
 #define ORDERS_MAX 256
