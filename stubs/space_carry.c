@@ -8,11 +8,14 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libmemo/node/repair.h"
 #include "libmemo/node/wait.h"
 #include "libmemo/wire/codec.h"
 #include "stubs/space.h"
+
+#define PAUSE_FOR_MEMORY 1000 /* microseconds */
 
 /* ---- sending ----------------------------------------------------------------------------------------------- */
 
@@ -35,8 +38,6 @@ static int send_near(mpi_space_t *sp, uint32_t to, const wire_message_t *message
 {
     int result;
 
-    if (atomic_load(&sp->gone[to]))
-        return MEMO_EPEER;
     note_asked(sp, sp->peers[to].mailbox);
     sp->mailbox->from_reserve = may_use_reserve(message);
     result = near_send(sp->mailbox, sp->peers[to].mailbox, message, &sp->spare);
@@ -128,12 +129,44 @@ static void add_source(const mpi_space_t *sp, wire_message_t *m, wire_folder_t f
     m->count++;
 }
 
+/* What goes on with what has begun, or ends it, or gives a memo back: nobody could be told that it did not go. */
+static bool must_go(wire_type_t type)
+{
+    switch (type) {
+    case WIRE_RETURN:
+    case WIRE_ACCEPT:
+    case WIRE_RELEASE:
+    case WIRE_CANCEL:
+    case WIRE_UNLINK:
+    case WIRE_IDLE:
+    case WIRE_WITHDRAW:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool no_memory(int result)
+{
+    return result == MEMO_EFULL || result == MEMO_ENOMEM;
+}
+
+static int try_to_send(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
+{
+    if (!launch_near(&sp->launch, to))
+        return send_far(sp, to, message);
+    return needs_copy(sp, message) ? send_copy(sp, to, message) : send_near(sp, to, message);
+}
+
 int carry_send(void *arg, uint32_t to, const wire_message_t *message)
 {
     mpi_space_t *sp = arg;
     wire_message_t filled = *message;
     wire_folder_t folders[3];
+    int result;
 
+    if (atomic_load(&sp->gone[to]))
+        return MEMO_EPEER;
     filled.from = sp->launch.self;
     add_source(sp, &filled, folders);
     if (message->memo != NULL) {
@@ -141,9 +174,11 @@ int carry_send(void *arg, uint32_t to, const wire_message_t *message)
         /* Put, it begins anew: somebody took it and lived. */
         filled.redeliveries = message->type == WIRE_RETURN ? near_memo(message->memo)->redeliveries : 0;
     }
-    if (!launch_near(&sp->launch, to))
-        return send_far(sp, to, &filled);
-    return needs_copy(sp, &filled) ? send_copy(sp, to, &filled) : send_near(sp, to, &filled);
+    while (no_memory(result = try_to_send(sp, to, &filled)) && must_go(filled.type)) {
+        carry_spare(sp);
+        usleep(PAUSE_FOR_MEMORY); /* servers, and other threads, free some */
+    }
+    return result;
 }
 
 /* ---- receiving --------------------------------------------------------------------------------------------- */

@@ -4,10 +4,13 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libmemo/node/wait.h"
 #include "stubs/parts.h"
 #include "stubs/space.h"
+
+#define PAUSE_FOR_MEMORY 1000 /* microseconds */
 
 /* ---- entering -------------------------------------------------------------------------------------------- */
 
@@ -199,16 +202,23 @@ void pending_give_back(mpi_space_t *sp, thread_t *t, struct memo *m)
 {
     pending_t p;
     memo_folder_t folder;
+    int result;
 
     if (!near_from(sp->mailbox, m, &folder)) {
         near_free(sp->mailbox, m);
         return;
     }
-    memset(&p, 0, sizeof p);
-    pending_begin(sp, &p, t);
-    pending_concerns(sp, &p, &folder, 1);
-    pending_carries(sp, &p, m, false);
-    if (pending_begun(sp, &p, stub_return(sp->stub, &p.call, &folder, near_wire(m), false)) == MEMO_OK)
+    for (;;) {
+        memset(&p, 0, sizeof p);
+        pending_begin(sp, &p, t);
+        pending_concerns(sp, &p, &folder, 1);
+        pending_carries(sp, &p, m, false);
+        result = pending_begun(sp, &p, stub_return(sp->stub, &p.call, &folder, near_wire(m), false));
+        if (result != MEMO_EFULL && result != MEMO_ENOMEM)
+            break;
+        usleep(PAUSE_FOR_MEMORY);
+    }
+    if (result == MEMO_OK)
         pending_wait(sp, t, &p, WAIT_FOREVER);
     else
         near_free(sp->mailbox, m); /* its server is gone */
@@ -249,12 +259,14 @@ int pending_explain(int result, const char *what)
 void space_back(void *arg, const memo_folder_t *folder, wire_memo_t *memo)
 {
     mpi_space_t *sp = arg;
-    going_back_t *b = folder != NULL ? malloc(sizeof *b) : NULL;
+    going_back_t *b;
 
-    if (folder == NULL)
+    if (folder == NULL) {
         near_free(sp->mailbox, near_memo(memo)); /* a copy */
-    if (b == NULL)
-        return; /* it stays in our hand, and goes back when the space is closed */
+        return;
+    }
+    while ((b = malloc(sizeof *b)) == NULL)
+        usleep(PAUSE_FOR_MEMORY);
     b->folder = *folder;
     b->memo = near_memo(memo);
     b->next = NULL;
