@@ -208,13 +208,12 @@ int puts_start(memo_space_t *space, const memo_folder_t *folder, memo_t *m)
 
     if (result != MEMO_OK)
         return result;
-    if (!space_holds(sp, m))
-        result = space_not_held();
-    else {
-        if (space_thread(s)->puts != NULL && space_thread(s)->puts->under_way >= SPACE_PUTS_MOST)
-            wait_until(sp, s, space_thread(s)->puts, SPACE_PUTS_MOST / 2);
-        result = start(sp, s, folder, m);
-    }
+    if (space_thread(s)->puts != NULL && space_thread(s)->puts->under_way >= SPACE_PUTS_MOST)
+        wait_until(sp, s, space_thread(s)->puts, SPACE_PUTS_MOST / 2);
+    if (sp->closing) /* meanwhile */
+        result = pending_explain(MEMO_ECLOSED, "put");
+    else
+        result = space_holds(sp, m) ? start(sp, s, folder, m) : space_not_held();
     space_leave(sp, s);
     return result;
 }
