@@ -185,6 +185,8 @@ int space_not_held(void);
 void pending_begin(mpi_space_t *sp, pending_t *p, thread_t *waits);
 void pending_concerns(mpi_space_t *sp, pending_t *p, const memo_folder_t folders[], size_t n);
 void pending_concerns_server(mpi_space_t *sp, pending_t *p, uint32_t server);
+/* A server without which it does not end, though the stub asks others: MEMO_EPEER when that is dead. */
+int pending_needs(mpi_space_t *sp, pending_t *p, uint32_t server);
 /* The same for one that carries a memo of ours: notes what it was. One that waits for room is not in flight. */
 void pending_carries(mpi_space_t *sp, pending_t *p, struct memo *m, bool waits);
 

@@ -115,6 +115,13 @@ void pending_concerns(mpi_space_t *sp, pending_t *p, const memo_folder_t folders
         pending_concerns_server(sp, p, wire_server_of(&folders[i], sp->launch.servers));
 }
 
+int pending_needs(mpi_space_t *sp, pending_t *p, uint32_t server)
+{
+    pending_concerns_server(sp, p, server);
+    p->other_server = server + 1;
+    return atomic_load(&sp->gone[server]) ? MEMO_EPEER : MEMO_OK;
+}
+
 void pending_carries(mpi_space_t *sp, pending_t *p, struct memo *m, bool waits)
 {
     p->memo = m;

@@ -146,20 +146,21 @@ static bool is_skip(const memo_select_t *select)
 static int begin(mpi_space_t *sp, mpi_request_t *q, const memo_select_t *select)
 {
     pending_t *p = &q->pending;
-    int result;
+    int result = MEMO_OK;
 
     list_add(sp, q);
     pending_begin(sp, p, NULL);
     pending_concerns(sp, p, select->folders, select->count);
     if (q->quiet) {
-        pending_concerns_server(sp, p, 0);
+        result = pending_needs(sp, p, 0);
         part_request(sp, 1, NULL);
     }
     if (q->deadline != WAIT_FOREVER)
         timed_add(sp, q);
     p->ended = ended;
-    result = pending_begun(
-        sp, p, stub_select(sp->stub, &p->call, select, q->rotates ? (uint32_t)(sp->rotate % select->count) : 0));
+    if (result == MEMO_OK)
+        result = stub_select(sp->stub, &p->call, select, q->rotates ? (uint32_t)(sp->rotate % select->count) : 0);
+    result = pending_begun(sp, p, result);
     if (result == MEMO_OK)
         return result;
     if (q->deadline != WAIT_FOREVER)

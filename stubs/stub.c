@@ -39,7 +39,7 @@ int call_begin(stub_t *s, stub_call_t *call, call_kind_t kind)
     s->calls[place] = call;
     s->used++;
     call->request = ++s->begun << 32 | place;
-    call->kind = kind;
+    call->kind = (int)kind;
     call->state = CALL_ASKED;
     call->result = MEMO_PENDING;
     call->chosen = NO_PART;
