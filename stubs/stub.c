@@ -474,6 +474,8 @@ void stub_abandon(stub_t *s, stub_call_t *call, int result)
         return;
     if (call->kind == CALL_LATCH || call->kind == CALL_STRICT || call->kind == CALL_GATHER)
         call_release(s, call, NO_PART, call->parts_count);
+    else if (call->kind == CALL_SIMPLE && call->quiet) /* it was server 0 that it needed besides */
+        call_send(s, call, call->server, WIRE_RELEASE, 0, NULL, 0);
     give_back(s, call);
     call_end(s, call, result);
 }
