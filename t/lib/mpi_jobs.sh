@@ -16,8 +16,9 @@ jobs_failed=0
 jobs_scratch=$(mktemp -d)
 job_pid=
 
+# What the job leaves behind it takes away itself, before this script ends.
 jobs_end() {
-    [ -z "$job_pid" ] || kill "$job_pid" 2>/dev/null
+    [ -z "$job_pid" ] || { kill "$job_pid" 2>/dev/null && wait "$job_pid"; }
     rm -rf "$jobs_scratch" "$MEMO_TEST_ROOMS/t-room-$$"
 }
 trap jobs_end EXIT
@@ -44,6 +45,24 @@ jobs_merge() { # jobs_merge WHAT FIRST FILE
         END { print seen + 0, bad + 0, plan + 0 > counts }' "$3"
 }
 
+# jobs_check ok|'not ok' NAME: a check of the test's own
+jobs_check() {
+    jobs_ran=$((jobs_ran + 1))
+    [ "$1" = ok ] || jobs_failed=$((jobs_failed + 1))
+    echo "$1 $jobs_ran - $2"
+}
+
+# job_run ARGUMENT...: mpiexec with these, into out and err of $jobs_scratch and $job_status. In the background, so that
+# a signal ends this script at once, and the job with it.
+job_run() {
+    # shellcheck disable=SC2086
+    timeout -k 5 "$job_seconds" $MPIEXEC "$@" </dev/null >"$jobs_scratch/out" 2>"$jobs_scratch/err" &
+    job_pid=$!
+    wait "$job_pid"
+    job_status=$?
+    job_pid=
+}
+
 # job WHAT RANKS PROGRAM ARGUMENT...
 job() {
     job_what=$1 job_ranks=$2
@@ -52,26 +71,18 @@ job() {
     export MEMO_TEST_ROOM
     rm -rf "$MEMO_TEST_ROOM"
     mkdir "$MEMO_TEST_ROOM" || exit 1
-    # In the background, so that a signal ends this script at once, and the job with it.
-    # shellcheck disable=SC2086
-    timeout -k 5 "$job_seconds" $MPIEXEC -n "$job_ranks" "$@" \
-        </dev/null >"$jobs_scratch/out" 2>"$jobs_scratch/err" &
-    job_pid=$!
-    wait "$job_pid"
-    job_status=$?
-    job_pid=
+    job_run -n "$job_ranks" "$@"
     rm -rf "$MEMO_TEST_ROOM"
     jobs_merge "$job_what" "$jobs_ran" "$jobs_scratch/out"
     read -r seen bad plan <"$jobs_scratch/counts"
-    jobs_ran=$((jobs_ran + seen + 1))
+    jobs_ran=$((jobs_ran + seen))
     jobs_failed=$((jobs_failed + bad))
     if [ "$job_status" -eq 0 ] && [ "$seen" -gt 0 ] && [ "$seen" -eq "$plan" ]; then
-        echo "ok $jobs_ran - $job_what: the job ends well"
+        jobs_check ok "$job_what: the job ends well"
         [ "$bad" -eq 0 ] && return
     else
-        echo "not ok $jobs_ran - $job_what: the job ends well"
+        jobs_check 'not ok' "$job_what: the job ends well"
         echo "# status $job_status, $seen checks, planned $plan"
-        jobs_failed=$((jobs_failed + 1))
     fi
     echo "# the job: $MPIEXEC -n $job_ranks $*"
     tail -n 40 "$jobs_scratch/err" | sed 's/^/# /'
