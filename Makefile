@@ -88,7 +88,7 @@ page_calls = $(shell sed -n 's/^\.Nm \(memo_[a-z_]*\).*/\1/p' libmemo/man/$(1).3
 MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
     $(patsubst %,$(page)/%,$(filter-out $(page),$(call page_calls,$(page)))))
 
-.PHONY: all lib mpi-or-not check run-check check-asan check-tsan check-models soak bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
+.PHONY: all lib mpi-or-not check run-check check-asan check-tsan check-models check-mpi soak soak-mpi bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -118,7 +118,9 @@ help:
 	@echo 'make check-asan    the test programs with the address and undefined behaviour sanitizers'
 	@echo 'make check-tsan    the test programs with the thread sanitizer'
 	@echo 'make check-models  the Spin models alone'
+	@echo 'make check-mpi     the contract over MPI: every backend with 1, 2 and 3 servers and nodes, a million operations'
 	@echo 'make soak          random operations under an exact checker, without end'
+	@echo 'make soak-mpi      the same over MPI'
 	@echo 'make bench         the benchmark on shared memory, both backends'
 	@echo 'make bench-backends the benchmark on all five backends: a table, and a plot in $(BUILD)'
 	@echo 'make bench-mpi     requests through a server next to plain MPI_Send and MPI_Recv'
@@ -266,9 +268,17 @@ run-tests: all
 check-models: deps
 	@$(PROVE) t/models.sh
 
+check-mpi: deps
+	$(BUILD_ALL)
+	@MEMO_TEST_ALL=1 BUILD=$(BUILD) prove --timer --exec 'timeout -k 5 10000' t/mpi_conform.sh t/mpi_edge.sh t/mpi_storm.sh
+
 soak: deps
 	$(BUILD_ALL)
 	$(BUILD)/t/storm.t --soak
+
+soak-mpi: deps
+	$(BUILD_ALL)
+	@BUILD=$(BUILD) t/mpi_storm.sh --soak
 
 bench: all
 	$(BUILD)/memo-bench
