@@ -337,5 +337,6 @@ void actor_do_shuttle(actor_t *a)
     s.what = MEMO_COPY;
     s.when_empty = MEMO_STRICT_SKIP;
     history_record_t *r = begin_select(a, &s);
-    end_select(a, r, memo_select(a->space, &s, &m, &which), m, which);
+    int result = memo_select(a->space, &s, &m, &which);
+    end_select(a, r, result, m, which);
 }
