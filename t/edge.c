@@ -585,7 +585,7 @@ int main(int argc, char **argv)
 {
     const char *given = argc > 1 ? argv[1] : getenv("MEMO_TEST_URI");
     if (ranks_asked() && given != NULL) {
-        tap_timeout(200);
+        tap_timeout(500);
         run_as_ranks(given, argc > 2 && strcmp(argv[2], "full") == 0);
         return tap_done();
     }

@@ -8,6 +8,7 @@ jobs_need_mpi
 
 if [ "${MEMO_TEST_ALL:-}" = 1 ]; then
     export MEMO_TEST_EFFORT="${MEMO_TEST_EFFORT:-2}"
+    job_seconds=400
     options="servers=1&nodes=1 servers=2&nodes=1 servers=2&nodes=2 servers=3&nodes=2 servers=3&nodes=3"
 else
     export MEMO_TEST_EFFORT="${MEMO_TEST_EFFORT:-20}"

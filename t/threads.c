@@ -480,7 +480,7 @@ int main(int argc, char **argv)
 {
     const char *given = argc > 1 ? argv[1] : getenv("MEMO_TEST_URI");
     if (ranks_asked() && given != NULL) {
-        tap_timeout(200);
+        tap_timeout(500);
         run_as_ranks(given);
         return tap_done();
     }

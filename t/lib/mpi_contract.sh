@@ -7,6 +7,8 @@
 if [ "${MEMO_TEST_ALL:-}" = 1 ]; then
     : "${MEMO_TEST_EFFORT:=5}"
     contract_kills="14 14 14"
+    # shellcheck disable=SC2034 # mpi_jobs.sh reads it
+    job_seconds=400
 else
     : "${MEMO_TEST_EFFORT:=50}"
     contract_kills=6

@@ -10,6 +10,8 @@
 : "${BUILD:=build}"
 : "${MPIEXEC:=mpiexec}"
 : "${MEMO_TEST_ROOMS:=/dev/shm}"
+# Inside one machine, other network devices than this one may come and go with other tests, and take a job along.
+[ "$MPIEXEC" != mpiexec ] || export UCX_NET_DEVICES="${UCX_NET_DEVICES:-lo}"
 job_seconds=60
 jobs_ran=0
 jobs_failed=0
