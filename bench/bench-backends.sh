@@ -85,7 +85,7 @@ while [ "$round" -lt "$rounds" ]; do
 done
 
 tsv=$BUILD/bench-backends.tsv
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086,SC2116
 awk -f bench/bench-backends.awk -v tsv="$tsv" -v plot="$scratch/plot" -v workloads="$(echo $workloads)" \
     "$scratch/lines" || exit 1
 echo
