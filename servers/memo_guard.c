@@ -4,8 +4,9 @@
  * MPICH's mpiexec ends all ranks when one ends that has not said, on the descriptor PMI_FD, that it is done. A
  * killed process cannot say so; so this one, which mpiexec started, starts the program, holds on to the descriptor,
  * and says it in the program's place. It does that only once the program has its space open (the library then
- * writes a byte to the descriptor MEMO_GUARD): before that the others could not do without it. A second byte says
- * that the program leaves MPI itself: one that exits without that, by _exit, is as good as killed.
+ * writes to the descriptor MEMO_GUARD): before that the others could not do without it. Nor does it when nobody
+ * else lives on this node, and there are other nodes: they would never hear of the death, and wait. A program that
+ * exits without leaving MPI itself (which it also tells), by _exit, is as good as killed.
  */
 #include "servers/memo_command.h"
 #include "servers/memo_process.h"
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR2};
@@ -88,6 +90,61 @@ static _Noreturn void die_by(int number)
     exit(128 + number);
 }
 
+/* What the program has told us: mpi_leave.c has the other side. */
+typedef struct heard {
+    bool opened, ended;
+    uint32_t others; /* processes of this node, if there are other nodes */
+    int32_t pid[8192];
+} heard_t;
+
+static void hear(int told, heard_t *h)
+{
+    char letter;
+    fcntl(told, F_SETFL, O_NONBLOCK); /* what the program has started may still have the other end */
+    h->opened = read(told, &letter, 1) == 1;
+    if (!h->opened || read(told, &h->others, sizeof h->others) != sizeof h->others) {
+        h->others = 0;
+        return;
+    }
+    for (uint32_t i = 0; i < h->others; i++) {
+        int32_t pid;
+        if (read(told, &pid, sizeof pid) != sizeof pid) {
+            return;
+        }
+        h->pid[i % (sizeof h->pid / sizeof h->pid[0])] = pid;
+    }
+    h->ended = read(told, &letter, 1) == 1;
+}
+
+/* Neither gone nor dead and waiting for its parent. */
+static bool lives(int32_t pid)
+{
+    char path[40], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (n <= 0) {
+        return false;
+    }
+    text[n] = '\0';
+    const char *name_end = strrchr(text, ')');
+    return name_end != NULL && strchr("ZX", name_end[2]) == NULL;
+}
+
+/* Whether the program's death will be known on other nodes: somebody here must find it. */
+static bool will_be_known(const heard_t *h, pid_t dead)
+{
+    bool known = h->others == 0;
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* who was killed with it is dead by then */
+    for (uint32_t i = 0; i < h->others && i < sizeof h->pid / sizeof h->pid[0]; i++) {
+        known = known || (h->pid[i] != dead && lives(h->pid[i]));
+    }
+    return known;
+}
+
 static int run_guard(int argc, char **argv)
 {
     static const struct option options[] = {OPTIONS_COMMON, {NULL, 0, NULL, 0}};
@@ -109,17 +166,16 @@ static int run_guard(int argc, char **argv)
     pid_t pid;
     int told = start(argv + optind, &pid);
     int status = wait_for(pid, &watched);
-    char words[2];
-    fcntl(told, F_SETFL, O_NONBLOCK); /* what the program has started may still have the other end */
-    ssize_t heard = read(told, words, sizeof words);
+    static heard_t heard;
+    hear(told, &heard);
     const char *rank = getenv("PMI_RANK");
     if (!WIFSIGNALED(status)) {
-        if (heard == 1 && pmi_say_finalize(pmi)) {
+        if (heard.opened && !heard.ended && will_be_known(&heard, pid) && pmi_say_finalize(pmi)) {
             complain("rank %s ended without telling MPI; the others go on", rank != NULL ? rank : "?");
         }
         return WEXITSTATUS(status);
     }
-    if (heard < 1 || !pmi_say_finalize(pmi)) {
+    if (!heard.opened || !will_be_known(&heard, pid) || !pmi_say_finalize(pmi)) {
         die_by(WTERMSIG(status));
     }
     complain("rank %s was killed by signal %d; the others go on", rank != NULL ? rank : "?", WTERMSIG(status));

@@ -73,6 +73,15 @@ ends_badly "killed without a guard" "$BUILD/t/mpi/fates" mpi-single: killed
 for us in 1000 30000 60000; do
     ends_badly "killed after $us us, in memo_open" "$BUILD/memo" guard "$BUILD/t/mpi/fates" mpi-single: in_open $us
 done
+why=$(t/lib/two_nodes.sh)
+if [ $? = 77 ]; then
+    jobs_ran=$((jobs_ran + 1))
+    echo "ok $jobs_ran - all of a separate node are killed # SKIP ${why#separate nodes: }"
+else # nobody is left there to tell the others
+    MPIEXEC="t/lib/two_nodes.sh -ppn 2"
+    ends_badly "all of a separate node are killed" "$BUILD/memo" guard "$BUILD/t/mpi/fates" mpi-single: whole_node
+    MPIEXEC=mpiexec
+fi
 while [ "$rounds" -gt 0 ]; do
     all_deaths
     rounds=$((rounds - 1))

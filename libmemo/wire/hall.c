@@ -206,6 +206,11 @@ bool hall_dead(const hall_t *h, uint32_t place)
     return dead && atomic_load_explicit(&other->leaves, memory_order_acquire) == 0;
 }
 
+int32_t hall_pid(const hall_t *h, uint32_t place)
+{
+    return atomic_load_explicit(&h->page->places[place].pid, memory_order_acquire);
+}
+
 bool hall_claim(hall_t *h, uint32_t place)
 {
     return atomic_exchange_explicit(&h->page->places[place].claimed, 1, memory_order_relaxed) == 0;

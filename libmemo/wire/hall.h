@@ -53,6 +53,9 @@ void hall_wait(hall_t *h, uint32_t seen, int64_t ns);
 /* Whether the process of that place has died before it left. */
 bool hall_dead(const hall_t *h, uint32_t place);
 
+/* The process of that place; 0: it has not come. */
+int32_t hall_pid(const hall_t *h, uint32_t place);
+
 /* True for one of those who ask about that place: it is to tell others. */
 bool hall_claim(hall_t *h, uint32_t place);
 

@@ -35,6 +35,8 @@
 /* How long the news of a death may take to other nodes. */
 #define NEWS_NS 500000000
 #define TAG_DEAD 1
+/* How long processes stay at the end of a job in which somebody has died. */
+#define LINGER_NS 500000000
 
 static struct {
     pid_t pid; /* whose all this is: a forked child leaves MPI alone */
@@ -210,10 +212,22 @@ static bool wait_for_others(void)
 
 static int guard = -1; /* the descriptor it gave us */
 
-static void tell_guard(const char *letter)
+static void tell_guard(const void *bytes, size_t size)
 {
-    ssize_t written = write(guard, letter, 1);
+    ssize_t written = write(guard, bytes, size);
     (void)written; /* it is told, or gone */
+}
+
+/* Who else can find this process dead, and tell other nodes: how many, and who. Without other nodes nobody. */
+static void tell_guard_others(void)
+{
+    const leave_t *leave = &leaving.leave;
+    uint32_t count = leaving.known && leave->real_nodes > 1 ? leave->hall.places : 0;
+    tell_guard(&count, sizeof count);
+    for (uint32_t place = 0; place < count; place++) {
+        int32_t pid = hall_pid(&leave->hall, place);
+        tell_guard(&pid, sizeof pid);
+    }
 }
 
 /* The space is open: should this process be killed from now on, the others can do without it. */
@@ -223,7 +237,8 @@ static void tell_guard_open(void)
     int fd = text != NULL ? atoi(text) : -1;
     if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
         guard = fd;
-        tell_guard("o");
+        tell_guard("o", 1);
+        tell_guard_others();
     }
     unsetenv("MEMO_GUARD");
 }
@@ -232,9 +247,17 @@ static void tell_guard_open(void)
 static void tell_guard_end(void)
 {
     if (guard >= 0) {
-        tell_guard("e");
+        tell_guard("e", 1);
         close(guard);
         guard = -1;
+    }
+}
+
+/* The guard of one who died a moment ago looks whether somebody of its node has outlived him. */
+static void linger(void)
+{
+    if (leaving.known && leaving.leave.real_nodes > 1 && hall_broken(&leaving.leave.hall)) {
+        nanosleep(&(struct timespec){.tv_nsec = LINGER_NS}, NULL);
     }
 }
 
@@ -318,6 +341,7 @@ __attribute__((destructor)) static void at_last(void)
         if (fd >= 0) {
             pmi_say_finalize(fd);
         }
+        linger();
         _exit(leaving.status);
     }
 }
