@@ -393,6 +393,9 @@ static round_t *new_round(uint64_t seed)
     round_t *round = peer_shared(sizeof *round);
     round->seed = seed;
     round->reserve = 60 * o.folders + 512 * tapes;
+    if (ranks_begun()) { /* on a busy machine messages stand still now and then, and the parent rings */
+        round->reserve += o.operations / 10;
+    }
     round->threads = o.threads;
     round->world = peer_shared(sizeof *round->world);
     round->h = history_new(o.operations + 100 * o.folders + 2 * round->reserve, o.operations * 4 + 100000, tapes,
