@@ -15,8 +15,8 @@ fate() { # fate URI FATE RANKS
     job "$2, $1" "$3" "$BUILD/memo" guard "$BUILD/t/mpi/fates" "$1" "$2"
 }
 
-deaths() { # deaths URI RANKS
-    job "deaths, $1" "$2" "$BUILD/memo" guard "$BUILD/t/mpi/deaths" "$1" "$seed"
+deaths() { # deaths URI RANKS [WAY]
+    job "deaths, $1" "$2" "$BUILD/memo" guard "$BUILD/t/mpi/deaths" "$1" "$seed" "${3:-kill}"
     seed=$((seed + 1))
 }
 
@@ -82,6 +82,7 @@ else # nobody is left there to tell the others
     ends_badly "all of a separate node are killed" "$BUILD/memo" guard "$BUILD/t/mpi/fates" mpi-single: whole_node
     MPIEXEC=mpiexec
 fi
+deaths "mpi-latch:?servers=2&nodes=2" 8 mixed
 while [ "$rounds" -gt 0 ]; do
     all_deaths
     rounds=$((rounds - 1))

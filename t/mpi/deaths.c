@@ -104,7 +104,7 @@ static _Atomic bool must_exit;
 static void on_alarm(int number)
 {
     (void)number;
-    if (way[0] == 'k')
+    if (way[0] == 'k' || (way[0] == 'm' && me % 2 == 0))
         kill(getpid(), SIGKILL);
     must_exit = true;
 }
@@ -143,9 +143,8 @@ static void set_timer(uint64_t seed, fate_t fate)
 
 static void exit_if_due(void)
 {
-    static const int statuses[] = {0, 0, 3};
     if (must_exit)
-        exit(way[0] == 'm' ? statuses[below(2)] : 0);
+        exit(0);
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------ */
