@@ -546,6 +546,11 @@ static void receive_own(engine_t *e)
     engine_settle(e);
 }
 
+void engine_dropped(engine_t *e, uint64_t memos)
+{
+    e->figures.dropped += memos;
+}
+
 void engine_receive(engine_t *e, const wire_message_t *message)
 {
     if (message->from >= e->servers)

@@ -37,6 +37,9 @@ void engine_free(engine_t *e);
 /* The memo passes to the engine. A message that makes no sense is answered with MEMO_EINVAL, or dropped. */
 void engine_receive(engine_t *e, const wire_message_t *message);
 
+/* So many memos were dropped, by whoever found their holders dead: for the figures. */
+void engine_dropped(engine_t *e, uint64_t memos);
+
 /* All clients have said BYE, or died. */
 bool engine_finished(const engine_t *e);
 

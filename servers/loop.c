@@ -5,8 +5,8 @@
  * is what comes from another node and finds no room in this one's region, but for puts, which are refused then.
  *
  * Waiting. On a job of one node the server looks for as long as it pays (patience.h), then sleeps on its mailbox's
- * bell, and never calls MPI. With far peers there is no bell for all: it sleeps as long, but looks again after pauses
- * that grow with the time since something last came or went between nodes.
+ * bell, and never calls MPI. With far peers there is no bell for all: it sleeps as long, but looks again after
+ * pauses that grow with the time since something last came or went between nodes.
  */
 #include "servers/loop.h"
 
@@ -77,6 +77,7 @@ typedef struct loop {
     patience_t patience;
     patience_with_t asker; /* who was heard last */
     int64_t tried_ns;      /* when what waits for memory was tried last */
+    uint64_t dropped;      /* memos on this node, that the engine knows of */
     uint32_t rounds;
     /* A message of another node, as it is read or written. */
     wire_folder_t *folders;
@@ -374,11 +375,38 @@ static void handle_own(loop_t *l)
     }
 }
 
+/* The first server of each node speaks for it. */
+static bool speaks_for_node(const loop_t *l)
+{
+    uint32_t peer = 0;
+
+    while (!launch_near(l->launch, peer))
+        peer++;
+    return peer == l->launch->self;
+}
+
+/* What was dropped on this node, by whoever: nobody of another node would know. */
+static void count_dropped(loop_t *l)
+{
+    node_counts_t counts;
+    uint64_t dropped;
+
+    if (l->launch->uri.on_death != MEMO_ON_DEATH_DROP || !speaks_for_node(l))
+        return;
+    memset(&counts, 0, sizeof counts);
+    node_counts(l->s, &counts);
+    dropped = atomic_load(&counts.dropped);
+    engine_dropped(l->engine, dropped - l->dropped);
+    l->dropped = dropped;
+}
+
 /* To the engine, and then what that left for itself. */
 static void handle(loop_t *l, const wire_message_t *message)
 {
     wire_message_t instead;
 
+    if (message->type == WIRE_STAT)
+        count_dropped(l);
     if (goes_far_away(l, message, &instead))
         message = &instead;
     else if (message->type == WIRE_BYE && far_client(l, message->from))

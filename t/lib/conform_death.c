@@ -333,10 +333,14 @@ void c13_drop(memo_space_t *s)
         put_number(s, &f, i);
     put_number(s, &g, 10);
     peer_kill(victim_start(c13_dies_holding, v));
+    bool told = !peers_are_far() || strncmp(peers_uri(), "mpi-single:", 11) != 0;
     int64_t end = now_ns() + PATIENCE;
-    while (stat_of(s).dropped < 4 && now_ns() < end)
+    while (told && stat_of(s).dropped < 4 && now_ns() < end)
         pause_ns(MS);
-    tap_is_int((long long)stat_of(s).dropped, 4, "c13: on_death=drop drops what the dead held, and counts it");
+    if (told)
+        tap_is_int((long long)stat_of(s).dropped, 4, "c13: on_death=drop drops what the dead held, and counts it");
+    else
+        tap_skip("what is dropped on a node without a server is counted there alone", "c13: on_death=drop counts");
     tap_ok(take_number(s, &f, &number, 0) == MEMO_OK && number == 4 && take_number(s, &f, &number, 0) == MEMO_OK &&
                number == 5 && memos_in(s, &f) == 0 && memos_in(s, &g) == 0,
            "c13: only that");
