@@ -154,7 +154,7 @@ struct mpi_space {
 
     pthread_t keeper; /* space_keeper.c */
     thread_t keeper_thread;
-    bool kept, keeper_stop;
+    bool kept, keeper_stop, keeper_looks; /* looks: for the dead */
 };
 
 static inline mpi_space_t *space_of(memo_space_t *space)
@@ -263,8 +263,10 @@ void pump_ring(mpi_space_t *sp);
 
 int pump_prepare(mpi_space_t *sp, thread_t *t);
 
-/* Looks for the dead if no server does; ends it, or what there is of it. */
+/* The thread of space_keeper.c, where there is something for it to do; ends it, or what there is of it. */
 int keeper_begin(mpi_space_t *sp);
+/* A thread leaves the library: what it has sent to other nodes is to leave, too. Under the mutex. */
+void keeper_told(mpi_space_t *sp);
 void keeper_end(mpi_space_t *sp);
 
 /* ---- taking part in quiet (space_part.c)

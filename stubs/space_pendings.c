@@ -41,6 +41,8 @@ int space_enter(mpi_space_t *sp, self_t **s)
 
 void space_leave(mpi_space_t *sp, self_t *s)
 {
+    if (sp->far != NULL)
+        keeper_told(sp);
     pump_pass_on(sp);
     pthread_mutex_unlock(&sp->mutex);
     node_leave(s);
