@@ -61,7 +61,7 @@ static uint64_t fill_fresh(memo_space_t *only, size_t size)
 /* However the space was filled before, it takes (nearly) what a fresh one takes. */
 void c14_refill(memo_space_t *s)
 {
-    static const size_t sizes[] = {64, 4000, 100000, 400000};
+    const size_t sizes[] = {peers_are_ranks() ? 500 : 64, 4000, 100000, 400000};
     static const int order[] = {0, 3, 2, 0, 1, 3, 1, 2, 3, 0, 3};
     uint64_t fresh[4];
     int last;

@@ -10,7 +10,7 @@ if [ "${MEMO_TEST_ALL:-}" = 1 ]; then
     # shellcheck disable=SC2034 # mpi_jobs.sh reads it
     job_seconds=400
 else
-    : "${MEMO_TEST_EFFORT:=50}"
+    : "${MEMO_TEST_EFFORT:=100}"
     contract_kills=6
 fi
 export MEMO_TEST_EFFORT
