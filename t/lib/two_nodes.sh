@@ -113,6 +113,8 @@ try "$work/ssh" -x "$(node 1)" true
 
 # ---- the run -----------------------------------------------------------------------------------------------
 
+# A choice of device made for jobs on one machine (mpi_jobs.sh: lo) leads to no other node.
+unset UCX_NET_DEVICES
 mpiexec -hosts "$hosts" -launcher ssh -launcher-exec "$work/ssh" -localhost "$net.254" "$@" 9>&- &
 job=$!
 trap 'kill $job' INT TERM HUP
