@@ -11,6 +11,7 @@
 #include "servers/memo_command.h"
 #include "servers/memo_process.h"
 
+#include "libmemo/node/proc.h"
 #include "libmemo/wire/pmi.h"
 
 #include <errno.h>
@@ -116,31 +117,13 @@ static void hear(int told, heard_t *h)
     h->ended = read(told, &letter, 1) == 1;
 }
 
-/* Neither gone nor dead and waiting for its parent. */
-static bool lives(int32_t pid)
-{
-    char path[40], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (n <= 0) {
-        return false;
-    }
-    text[n] = '\0';
-    const char *name_end = strrchr(text, ')');
-    return name_end != NULL && strchr("ZX", name_end[2]) == NULL;
-}
-
 /* Whether the program's death will be known on other nodes: somebody here must find it. */
 static bool will_be_known(const heard_t *h, pid_t dead)
 {
     bool known = h->others == 0;
     nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* who was killed with it is dead by then */
     for (uint32_t i = 0; i < h->others && i < sizeof h->pid / sizeof h->pid[0]; i++) {
-        known = known || (h->pid[i] != dead && lives(h->pid[i]));
+        known = known || (h->pid[i] != dead && proc_lives(h->pid[i]));
     }
     return known;
 }

@@ -3,6 +3,7 @@
  */
 #include "libmemo/wire/hall.h"
 
+#include "libmemo/node/proc.h"
 #include "libmemo/node/wait.h"
 
 #include <errno.h>
@@ -10,9 +11,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -65,26 +63,11 @@ void hall_remove(const char *name)
     shm_unlink(name);
 }
 
-/* When a process started, in the kernel's ticks; 0 if that cannot be known. */
+/* When a process started; 0 if that cannot be known. */
 static uint64_t start_of(pid_t pid)
 {
-    char path[40], text[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (n <= 0) {
-        return 0;
-    }
-    text[n] = '\0';
-    /* The second field is a name in parentheses, which may hold anything; the start is the twenty-second. */
-    char *at = strrchr(text, ')');
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr(at + 1, ' ');
-    }
-    return at != NULL ? strtoull(at, NULL, 10) : 0;
+    proc_t p;
+    return proc_read(pid, &p) ? p.start : 0;
 }
 
 int hall_enter(hall_t *h, const char *name, uint32_t places, uint32_t place)

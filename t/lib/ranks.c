@@ -2,6 +2,7 @@
  * ranks.c - orders for the ranks of a test (see ranks.h).
  */
 #include "t/lib/ranks.h"
+#include "libmemo/node/proc.h"
 #include "t/tap.h"
 
 #include <fcntl.h>
@@ -79,21 +80,6 @@ static void sleep_on(_Atomic uint32_t *word, uint32_t while_it_is, int milliseco
 static void wake(_Atomic uint32_t *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
-/* A process that was killed may be there still, as one that nobody has waited for. */
-static bool process_lives(int pid)
-{
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *end = strrchr(text, ')');
-    return end != NULL && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X';
 }
 
 /* ---- the room ---------------------------------------------------------------------------------------------- */
@@ -209,7 +195,7 @@ static void work(memo_space_t *space, int number)
         int tester = atomic_load(&room->tester);
         begin_orders();
         sleep_on(&own_worker->bell, bell, 1000);
-        if (tester != 0 && !process_lives(tester))
+        if (tester != 0 && !proc_lives(tester))
             _exit(254);
     }
     if (atomic_load(&own_worker->state) == WORKER_THERE)
@@ -264,7 +250,7 @@ bool ranks_close(memo_space_t *space)
     for (uint32_t i = 0; i < workers; i++) {
         rank_worker_t *w = &room->workers[i];
         int tenths = 0;
-        while (atomic_load(&w->state) == WORKER_THERE && tenths++ < 400 && process_lives(atomic_load(&w->pid)))
+        while (atomic_load(&w->state) == WORKER_THERE && tenths++ < 400 && proc_lives(atomic_load(&w->pid)))
             usleep(2000 + 98000 * (tenths > 20));
         int closed = atomic_load(&w->closed);
         if (closed > 1 || (closed == 0 && atomic_load(&w->state) == WORKER_THERE)) {
@@ -346,7 +332,7 @@ int rank_order_wait(rank_order_t *order)
     rank_worker_t *w = &room->workers[order->worker];
     for (uint32_t state; (state = atomic_load(&order->state)) != ORDER_DONE;) {
         sleep_on(&order->state, state, 100);
-        if (atomic_load(&order->state) != ORDER_DONE && !process_lives(atomic_load(&w->pid))) {
+        if (atomic_load(&order->state) != ORDER_DONE && !proc_lives(atomic_load(&w->pid))) {
             atomic_store(&w->state, WORKER_GONE);
             order->result = 256 + SIGKILL;
             break;
@@ -372,6 +358,6 @@ void rank_signal(const rank_order_t *order, int sig)
     if (sig != SIGKILL)
         return;
     atomic_store(&w->state, WORKER_GONE);
-    for (int i = 0; process_lives(pid) && i < 20000; i++)
+    for (int i = 0; proc_lives(pid) && i < 20000; i++)
         usleep(200);
 }

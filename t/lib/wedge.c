@@ -3,6 +3,7 @@
  * there, the next alarm ends it.
  */
 #include "t/lib/wedge.h"
+#include "libmemo/node/proc.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -36,23 +37,11 @@ static void read_line(char *line, size_t room, const char *format, ...)
     line[strcspn(line, "\n")] = '\0';
 }
 
-/* State, and the parent's pid: the two words behind the name in brackets. */
-static int parent_of(const char *pid, char *state)
-{
-    char line[512];
-    int parent = 0;
-    read_line(line, sizeof line, "/proc/%s/stat", pid);
-    const char *end = strrchr(line, ')');
-    if (end == NULL || sscanf(end + 1, " %c %d", state, &parent) != 2) {
-        return 0;
-    }
-    return parent;
-}
-
 /* wchan is where in the kernel; syscall its number and arguments: a futex, and what is expected there. */
 static void report_process(const char *pid)
 {
-    char path[64], wchan[128], syscall_line[256], state = '?';
+    char path[64], wchan[128], syscall_line[256];
+    proc_t p = {.state = '?'};
     snprintf(path, sizeof path, "/proc/%s/task", pid);
     DIR *tasks = opendir(path);
     if (tasks == NULL) {
@@ -62,10 +51,10 @@ static void report_process(const char *pid)
         if (e->d_name[0] == '.') {
             continue;
         }
-        parent_of(e->d_name, &state);
+        proc_read((pid_t)atoi(e->d_name), &p);
         read_line(wchan, sizeof wchan, "/proc/%s/task/%s/wchan", pid, e->d_name);
         read_line(syscall_line, sizeof syscall_line, "/proc/%s/task/%s/syscall", pid, e->d_name);
-        dprintf(1, "# process %s thread %s: %c, in %s, system call %s\n", pid, e->d_name, state, wchan,
+        dprintf(1, "# process %s thread %s: %c, in %s, system call %s\n", pid, e->d_name, p.state, wchan,
                 syscall_line);
     }
     closedir(tasks);
@@ -78,10 +67,10 @@ static void kill_process(const char *pid)
 
 static void each_child(void (*visit)(const char *pid))
 {
-    char state;
+    proc_t p;
     DIR *all = opendir("/proc");
     for (const struct dirent *e; all != NULL && (e = readdir(all)) != NULL;) {
-        if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && parent_of(e->d_name, &state) == getpid()) {
+        if (proc_read((pid_t)atoi(e->d_name), &p) && p.parent == getpid()) {
             visit(e->d_name);
         }
     }

@@ -1,0 +1,24 @@
+/*
+ * proc.h - what the kernel says of a process of this machine, whoever's it is.
+ */
+#ifndef PROC_H
+#define PROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct proc {
+    char state; /* as ps shows it */
+    pid_t parent;
+    uint64_t start;    /* when it started, in the kernel's ticks: a pid may be given twice */
+    uint64_t resident; /* bytes of memory that are there */
+} proc_t;
+
+/* A process, or a thread, by its number. False: there is none, or it cannot be known; *p is as it was. */
+bool proc_read(pid_t pid, proc_t *p);
+
+/* Whether it runs, or will. One that was killed is there until its parent has waited for it; that does not live. */
+bool proc_lives(pid_t pid);
+
+#endif
