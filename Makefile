@@ -43,52 +43,63 @@ MPI_SHOWN := $(if $(MPICC),$(shell $(MPICC) -show))
 MPI_INCLUDE := $(patsubst -I%,-isystem %,$(filter -I%,$(MPI_SHOWN)))
 MPI_LIBS := $(filter -L% -l% -Wl%,$(MPI_SHOWN))
 
-# What there is, and what is made of it.
-LIB_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out libmemo/wire/%,$(wildcard libmemo/*/*.c))))
+# ---- what there is, and what is made of it -------------------------------------------------------------------
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+programs = $(patsubst %.c,$(BUILD)/%,$(1))
+
+# The library, and the programs that come with it.
+LIB_OBJECTS = $(call objects,$(sort $(filter-out libmemo/wire/%,$(wildcard libmemo/*/*.c))))
+MEMO_OBJECTS = $(call objects,servers/memo.c $(sort $(wildcard servers/memo_*.c)))
+BENCH_OBJECTS = $(call objects,bench/memo-bench.c $(sort $(wildcard bench/bench_*.c)))
 
 # The MPI half, a library of its own that libmemo loads: it brings its own copy of what both use. Sources that
 # include mpi.h are MPI_SOURCES; ENGINES are those that are pure, or need no more than a node region: for tests.
 MPI_SOURCES = $(sort $(wildcard libmemo/wire/mpi_*.c))
 MPI_SHARED = $(sort $(wildcard libmemo/node/*.c)) libmemo/api/folder.c
+MPI_MAP = libmemo/wire/exports.map
 SERVER_SOURCES = $(sort $(filter-out servers/memo.c servers/memo_%.c servers/memo-%.c,$(wildcard servers/*.c)))
 ENGINES = $(sort $(filter-out libmemo/wire/host.c $(MPI_SOURCES),$(wildcard libmemo/wire/*.c))) \
     $(filter-out servers/loop%,$(SERVER_SOURCES)) $(sort $(filter-out stubs/space%,$(wildcard stubs/*.c)))
+ENGINE_OBJECTS = $(call objects,$(ENGINES))
 MPI_OWN = $(sort $(wildcard libmemo/wire/*.c) $(SERVER_SOURCES) $(wildcard stubs/*.c))
-MPI_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(MPI_OWN) $(MPI_SHARED))
-ENGINE_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(ENGINES))
-MPI_MAP = libmemo/wire/exports.map
+MPI_OBJECTS = $(call objects,$(MPI_OWN) $(MPI_SHARED))
+
+# What is made always, and what is made with MPI: without it those are empty.
+MPI_LIBRARY = $(if $(MPICC),$(BUILD)/libmemo-mpi.so)
+LIBRARIES = $(BUILD)/libmemo.a $(BUILD)/libmemo.so $(MPI_LIBRARY)
+COMMANDS = $(BUILD)/memo $(if $(MPICC),$(BUILD)/memo-server)
+BENCH = $(BUILD)/memo-bench
+
+# Examples. Programs that include memo_mpi.h are linked with its library.
 uses_library = $(if $(1),$(shell grep -lE '^.include [<"](libmemo/)?memo_mpi\.h[>"]' /dev/null $(1)))
-
-MEMO_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard servers/memo.c) $(sort $(wildcard servers/memo_*.c)))
-BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/memo-bench.c) $(sort $(wildcard bench/bench_*.c)))
-TEST_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard t/lib/*.c)))
-
-# It links only when it is whole.
-MPI_WHOLE := $(and $(MPI_SOURCES),$(shell grep -sl memo_backend_mpi_latch /dev/null stubs/*.c),$(wildcard servers/loop.c))
-MPI_LIBRARY = $(if $(MPICC),$(if $(MPI_WHOLE),$(BUILD)/libmemo-mpi.so))
-LIBRARIES = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a $(BUILD)/libmemo.so) $(MPI_LIBRARY)
-SERVER = $(if $(MPI_LIBRARY),$(if $(wildcard servers/memo-server.c),$(BUILD)/memo-server))
-COMMANDS = $(if $(wildcard servers/memo.c),$(BUILD)/memo) $(SERVER)
-BENCH = $(if $(wildcard bench/memo-bench.c),$(BUILD)/memo-bench)
 EXAMPLE_SOURCES := $(sort $(wildcard examples/*.c))
 MPI_EXAMPLE_SOURCES := $(call uses_library,$(EXAMPLE_SOURCES))
-MPI_EXAMPLES = $(if $(MPI_LIBRARY),$(patsubst %.c,$(BUILD)/%,$(MPI_EXAMPLE_SOURCES)))
-EXAMPLES = $(patsubst %.c,$(BUILD)/%,$(filter-out $(MPI_EXAMPLE_SOURCES),$(EXAMPLE_SOURCES)))
+EXAMPLES = $(call programs,$(filter-out $(MPI_EXAMPLE_SOURCES),$(EXAMPLE_SOURCES)))
+MPI_EXAMPLES = $(if $(MPICC),$(call programs,$(MPI_EXAMPLE_SOURCES)))
+
+# Tests, and what they share.
 TESTS = $(patsubst %.c,$(BUILD)/%.t,$(sort $(wildcard t/*.c)))
+SHELL_TESTS = $(sort $(wildcard t/*.sh))
+TEST_OBJECTS = $(call objects,$(sort $(wildcard t/lib/*.c)))
+
 # Programs that shell tests and benchmarks run under mpiexec. Those that include memo_mpi.h use the library as programs
 # do, the others may reach into it.
 MPI_PROGRAM_SOURCES := $(sort $(wildcard t/mpi/*.c bench/mpi_*.c))
 MPI_USER_SOURCES := $(call uses_library,$(MPI_PROGRAM_SOURCES))
-MPI_USERS = $(if $(MPI_LIBRARY),$(patsubst %.c,$(BUILD)/%,$(MPI_USER_SOURCES)))
-MPI_INSIDERS = $(if $(MPICC),$(patsubst %.c,$(BUILD)/%,$(filter-out $(MPI_USER_SOURCES),$(MPI_PROGRAM_SOURCES))))
-SHELL_TESTS = $(sort $(wildcard t/*.sh))
+MPI_USERS = $(if $(MPICC),$(call programs,$(MPI_USER_SOURCES)))
+MPI_INSIDERS = $(if $(MPICC),$(call programs,$(filter-out $(MPI_USER_SOURCES),$(MPI_PROGRAM_SOURCES))))
+
+# Man pages. Every call of a page is a page too, by a line that names the real one.
 MAN_PAGES = $(sort $(wildcard libmemo/man/*.[1-9]))
-# Every call of a page is a page too, by a line that names the real one.
 page_calls = $(shell sed -n 's/^\.Nm \(memo_[a-z_]*\).*/\1/p' libmemo/man/$(1).3)
 MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
     $(patsubst %,$(page)/%,$(filter-out $(page),$(call page_calls,$(page)))))
 
-.PHONY: all lib mpi-or-not check run-check check-asan check-tsan check-models check-mpi soak soak-mpi bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
+# ---- what can be asked for -------------------------------------------------------------------------------------
+
+.PHONY: all lib mpi-or-not check run-check check-asan check-tsan run-tests check-models check-mpi soak soak-mpi \
+    bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -98,7 +109,7 @@ lib: $(LIBRARIES) mpi-or-not
 
 # Nothing of an earlier build with MPI stays where libmemo would find it.
 mpi-or-not:
-ifeq ($(MPI_LIBRARY),)
+ifeq ($(MPICC),)
 	@rm -f $(BUILD)/libmemo-mpi.so* $(BUILD)/memo-server
 endif
 ifeq ($(MPI),no)
@@ -147,8 +158,8 @@ $(BUILD)/libmemo/%.o: PIC = -fPIC
 $(MPI_OBJECTS): PIC = -fPIC
 # Examples read as they would outside the tree: #include <memo.h>.
 $(BUILD)/examples/%.o: INCLUDE_MEMO = -Ilibmemo
-$(patsubst %.c,$(BUILD)/%.o,$(MPI_SOURCES) $(wildcard servers/memo-server.c) $(MPI_EXAMPLE_SOURCES) \
-    $(MPI_PROGRAM_SOURCES)): USE_MPI = $(MPI_INCLUDE)
+$(call objects,$(MPI_SOURCES) servers/memo-server.c $(MPI_EXAMPLE_SOURCES) $(MPI_PROGRAM_SOURCES)): \
+    USE_MPI = $(MPI_INCLUDE)
 
 $(BUILD)/%.o: %.c $(BUILD)/compiled-by Makefile
 	@mkdir -p $(@D)
@@ -194,7 +205,7 @@ ORIGIN = $$ORIGIN
 LINK_WITH_MPI = -Wl,-u,memo_open $(BUILD)/libmemo-mpi.so $(MPI_LIBS) \
     -Wl,-rpath,'$(ORIGIN):$(ORIGIN)/..:$(ORIGIN)/../..:$(ORIGIN)/../lib'
 
-ARCHIVE = $(if $(LIB_OBJECTS),$(BUILD)/libmemo.a) $(BUILD)/linked-by
+ARCHIVE = $(BUILD)/libmemo.a $(BUILD)/linked-by
 
 $(BUILD)/memo: $(MEMO_OBJECTS) $(ARCHIVE)
 	$(link)
@@ -222,24 +233,22 @@ $(BUILD)/libengines.a: $(ENGINE_OBJECTS) $(BUILD)/linked-by
 	$(Q)rm -f $@ && $(AR) rcs $@ $(ENGINE_OBJECTS)
 
 $(BUILD)/t/libmpi.a: $(MPI_OBJECTS) $(BUILD)/linked-by
-	$(Q)rm -f $@ && $(AR) rcs $@ $(patsubst %.c,$(BUILD)/%.o,$(filter-out libmemo/wire/host.c,$(MPI_OWN)))
+	$(Q)rm -f $@ && $(AR) rcs $@ $(call objects,$(filter-out libmemo/wire/host.c,$(MPI_OWN)))
 
-TEST_ARCHIVE = $(if $(TEST_OBJECTS),$(BUILD)/t/lib.a)
-
-$(TESTS): %.t: %.o $(TEST_ARCHIVE) $(if $(ENGINES),$(BUILD)/libengines.a) $(ARCHIVE)
+$(TESTS): %.t: %.o $(BUILD)/t/lib.a $(BUILD)/libengines.a $(ARCHIVE)
 	$(link)
 
-$(MPI_USERS): %: %.o $(TEST_ARCHIVE) $(ARCHIVE) $(MPI_LIBRARY)
+$(MPI_USERS): %: %.o $(BUILD)/t/lib.a $(ARCHIVE) $(MPI_LIBRARY)
 	$(link)
 
 $(MPI_INSIDERS): LINK_MPI = $(MPI_LIBS)
-$(MPI_INSIDERS): %: %.o $(TEST_ARCHIVE) $(BUILD)/t/libmpi.a $(ARCHIVE)
+$(MPI_INSIDERS): %: %.o $(BUILD)/t/lib.a $(BUILD)/t/libmpi.a $(ARCHIVE)
 	$(link)
 
 # ---- running -----------------------------------------------------------------------------------------------
 
 # Tests find what they run in BUILD; MPI is no when there are no spaces over MPI. No test runs longer than TEST_SECONDS; its children end with it.
-PROVE = BUILD=$(BUILD) MPI=$(if $(MPI_LIBRARY),yes,no) prove --timer --exec 'timeout -k 5 $(TEST_SECONDS)'
+PROVE = BUILD=$(BUILD) MPI=$(if $(MPICC),yes,no) prove --timer --exec 'timeout -k 5 $(TEST_SECONDS)'
 BUILD_ALL = +@$(MAKE) --no-print-directory all
 
 # A make of its own, which sees what was installed.
@@ -257,7 +266,6 @@ check-tsan: deps
 
 # TSan cannot bear every address space layout; see `setarch -R`. What a test does in a signal handler is to report that it
 # hangs: unsafe, and about to end.
-.PHONY: run-tests
 run-tests: all
 	@export ASAN_OPTIONS="$${ASAN_OPTIONS:-detect_stack_use_after_return=0}" \
 	    UBSAN_OPTIONS="$${UBSAN_OPTIONS:-print_stacktrace=1}" \
@@ -323,8 +331,8 @@ install: lib $(COMMANDS) $(BUILD)/install/libmemo.a
 	ln -sf libmemo.so.$(VERSION) '$(LIB)/$(SONAME)'
 	ln -sf $(SONAME) '$(LIB)/libmemo.so'
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' libmemo/memo.pc.in > '$(LIB)/pkgconfig/memo.pc'
-	$(if $(strip $(COMMANDS)),install -m 755 $(COMMANDS) '$(BIN)')
-ifneq ($(MPI_LIBRARY),)
+	install -m 755 $(COMMANDS) '$(BIN)'
+ifneq ($(MPICC),)
 	install -m 644 libmemo/memo_mpi.h '$(INCLUDE)/memo_mpi.h'
 	install -m 755 $(BUILD)/libmemo-mpi.so.$(VERSION) '$(LIB)/libmemo-mpi.so.$(VERSION)'
 	ln -sf libmemo-mpi.so.$(VERSION) '$(LIB)/$(MPI_SONAME)'
