@@ -263,7 +263,7 @@ void on_unlock(engine_t *e, const wire_message_t *m)
     if (r == NULL || r->state != REQUEST_PASSED)
         return;
     /* For who has died meanwhile they stay; what the other servers took for him goes back. */
-    if ((m->flags & WIRE_TAKE_ALL) != 0 && !engine_client(e, client_of(r))->gone)
+    if ((m->flags & WIRE_TAKE_ALL) != 0 && joins(r) && !engine_client(e, client_of(r))->gone)
         take_here(e, r);
     request_over(e, r);
 }

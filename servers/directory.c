@@ -132,6 +132,39 @@ bool folder_has_room(const folder_t *f, uint64_t size)
            (f->limit_bytes == 0 || f->bytes + f->reserved_bytes + size <= f->limit_bytes);
 }
 
+bool folder_reserve(folder_t *f, uint32_t server, uint64_t size)
+{
+    reserve_t *r = malloc(sizeof *r);
+
+    if (r == NULL)
+        return false;
+    *r = (reserve_t){.server = server, .size = size};
+    *(f->reserved_last != NULL ? &f->reserved_last->next : &f->reserved_first) = r;
+    f->reserved_last = r;
+    f->reserved_memos++;
+    f->reserved_bytes += size;
+    return true;
+}
+
+bool folder_unreserve(folder_t *f, uint32_t server, uint64_t size)
+{
+    reserve_t *before = NULL, *r = f->reserved_first;
+
+    while (r != NULL && (r->server != server || r->size != size)) {
+        before = r;
+        r = r->next;
+    }
+    if (r == NULL)
+        return false;
+    *(before != NULL ? &before->next : &f->reserved_first) = r->next;
+    if (f->reserved_last == r)
+        f->reserved_last = before;
+    free(r);
+    f->reserved_memos--;
+    f->reserved_bytes -= size;
+    return true;
+}
+
 /* ---- memos ----------------------------------------------------------------------------------------------- */
 
 entry_t *entry_new(wire_memo_t *memo, uint64_t size, uint32_t redeliveries)

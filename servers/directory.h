@@ -68,6 +68,13 @@ typedef struct delayed {
     uint64_t size;
 } delayed_t;
 
+/* Room that is promised to a delayed put, which its trigger's server holds. */
+typedef struct reserve {
+    struct reserve *next;
+    uint32_t server;
+    uint64_t size;
+} reserve_t;
+
 /* A message that waits until a chain unlocks a folder. */
 typedef struct deferred {
     struct deferred *next;
@@ -84,7 +91,8 @@ struct folder {
     gets_t gets[GET_LISTS];
     uint64_t waiters;
     uint64_t limit_memos, limit_bytes;
-    uint64_t reserved_memos, reserved_bytes; /* room promised to delayed puts */
+    reserve_t *reserved_first, *reserved_last;
+    uint64_t reserved_memos, reserved_bytes; /* what that adds up to */
     request_t *room_first, *room_last;       /* puts that wait for room */
     delayed_t *delayed_first, *delayed_last;
     request_t *locked; /* the chain that has locked it */
@@ -130,6 +138,12 @@ void directory_drop_if_idle(directory_t *d, folder_t *f);
 
 /* Folders that are not idle. */
 uint64_t directory_folders(const directory_t *d);
+
+/* Room promised to a delayed put of that size, which `server` will hold. False: no memory, and nothing has happened. */
+bool folder_reserve(folder_t *f, uint32_t server, uint64_t size);
+
+/* The promise ends: it was kept, or need not be. False: there was none. */
+bool folder_unreserve(folder_t *f, uint32_t server, uint64_t size);
 
 /* ---- memos ----------------------------------------------------------------------------------------------- */
 

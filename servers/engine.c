@@ -373,6 +373,12 @@ static bool match_request(const wire_message_t *m, uint32_t client, uint64_t req
     return is_own(m, client) && m->request == request;
 }
 
+/* A select or join, of which nothing is known elsewhere, and nothing lost. */
+static bool match_select(const wire_message_t *m, uint32_t client, uint64_t request)
+{
+    return match_request(m, client, request) && m->memo == NULL && m->type != WIRE_CHAIN && m->type != WIRE_LIMIT;
+}
+
 static bool match_any(const wire_message_t *m, uint32_t client, uint64_t puts_too)
 {
     return is_own(m, client) && (puts_too != 0 || (m->type != WIRE_PUT && m->type != WIRE_DELAY));
@@ -380,7 +386,7 @@ static bool match_any(const wire_message_t *m, uint32_t client, uint64_t puts_to
 
 deferred_t *engine_undefer(engine_t *e, uint32_t client, uint64_t request)
 {
-    return find_deferred(e, match_request, client, request);
+    return find_deferred(e, match_select, client, request);
 }
 
 void engine_cancel_deferred(engine_t *e, uint32_t client, uint64_t request)
@@ -401,19 +407,10 @@ deferred_t *engine_undefer_any(engine_t *e, uint32_t client, bool puts_too)
 
 /* ---- dispatch -------------------------------------------------------------------------------------------- */
 
-static void refuse(engine_t *e, const wire_message_t *m)
-{
-    if (m->from >= e->servers)
-        engine_refuse(e, m, MEMO_EINVAL);
-    else if (m->memo != NULL)
-        e->io.free(e->io.arg, m->memo);
-}
-
 typedef struct handler {
     void (*handle)(engine_t *e, const wire_message_t *m);
-    uint32_t folders; /* at least */
-    bool memo;        /* it must have one */
-    bool living;      /* only of clients that have neither left nor died */
+    bool living; /* only of clients that have neither left nor died */
+    bool begins; /* its request is one that is not there yet */
 } handler_t;
 
 /* For who carries messages alone. */
@@ -423,45 +420,27 @@ static void on_received(engine_t *e, const wire_message_t *m)
     (void)m;
 }
 
+/* What sense.c lets through. */
 static const handler_t handlers[WIRE_TYPES] = {
-    [WIRE_PUT] = {on_put, 1, true, false},
-    [WIRE_RETURN] = {on_return, 1, true, false},
-    [WIRE_DELAY] = {on_delay, 2, true, false},
-    [WIRE_SELECT] = {on_select, 1, false, true},
-    [WIRE_LATCH] = {on_select, 1, false, true},
-    [WIRE_LINK] = {on_select, 1, false, true},
-    [WIRE_UNLINK] = {on_unlink, 0, false, true},
-    [WIRE_ACCEPT] = {on_accept, 0, false, true},
-    [WIRE_RELEASE] = {on_release, 0, false, true},
-    [WIRE_CANCEL] = {on_cancel, 0, false, true},
-    [WIRE_JOIN] = {on_join, 1, false, true},
-    [WIRE_WATCH] = {on_join, 1, false, true},
-    [WIRE_GATHER] = {on_gather, 1, false, true},
-    [WIRE_CHAIN] = {on_chain, 1, false, true},
-    [WIRE_NEXT] = {on_chain, 1, false, false},
-    [WIRE_UNLOCK] = {on_unlock, 0, false, false},
-    [WIRE_LIMIT] = {on_limit, 1, false, true},
-    [WIRE_COUNT] = {on_count, 1, false, true},
-    [WIRE_STAT] = {on_stat, 0, false, true},
-    [WIRE_EACH] = {on_each, 0, false, true},
-    [WIRE_LEAVE] = {on_leave, 0, false, true},
-    [WIRE_BYE] = {on_bye, 0, false, true},
-    [WIRE_GONE] = {on_gone, 0, false, false},
-    [WIRE_RECEIVED] = {on_received, 0, false, true},
-    [WIRE_HOLD] = {on_hold, 2, true, false},
-    [WIRE_UNRESERVE] = {on_unreserve, 1, false, false},
-    [WIRE_FIRE] = {on_fire, 1, true, false},
-    [WIRE_FIRED] = {on_fired, 0, false, false},
-    [WIRE_IDLE] = {on_quiet, 0, false, true},
-    [WIRE_WITHDRAW] = {on_quiet, 0, false, true},
-    [WIRE_PROBE] = {on_quiet, 0, false, false},
-    [WIRE_PROBED] = {on_quiet, 0, false, false},
-    [WIRE_FREEZE] = {on_quiet, 0, false, false},
-    [WIRE_FROZEN] = {on_quiet, 0, false, false},
-    [WIRE_COMMIT] = {on_quiet, 0, false, false},
-    [WIRE_COMMITTED] = {on_quiet, 0, false, false},
-    [WIRE_THAW] = {on_quiet, 0, false, false},
-    [WIRE_AGAIN] = {on_quiet, 0, false, false},
+    [WIRE_PUT] = {on_put, false, true},         [WIRE_RETURN] = {on_return, false, false},
+    [WIRE_DELAY] = {on_delay, false, false},    [WIRE_SELECT] = {on_select, true, true},
+    [WIRE_LATCH] = {on_select, true, true},     [WIRE_LINK] = {on_select, true, true},
+    [WIRE_UNLINK] = {on_unlink, true, false},   [WIRE_ACCEPT] = {on_accept, true, false},
+    [WIRE_RELEASE] = {on_release, true, false}, [WIRE_CANCEL] = {on_cancel, true, false},
+    [WIRE_JOIN] = {on_join, true, true},        [WIRE_WATCH] = {on_join, true, true},
+    [WIRE_GATHER] = {on_gather, true, true},    [WIRE_CHAIN] = {on_chain, true, true},
+    [WIRE_NEXT] = {on_chain, false, true},      [WIRE_UNLOCK] = {on_unlock, false, false},
+    [WIRE_LIMIT] = {on_limit, true, false},     [WIRE_COUNT] = {on_count, true, false},
+    [WIRE_STAT] = {on_stat, true, false},       [WIRE_EACH] = {on_each, true, false},
+    [WIRE_LEAVE] = {on_leave, true, false},     [WIRE_BYE] = {on_bye, true, false},
+    [WIRE_GONE] = {on_gone, false, false},      [WIRE_RECEIVED] = {on_received, true, false},
+    [WIRE_HOLD] = {on_hold, false, false},      [WIRE_UNRESERVE] = {on_unreserve, false, false},
+    [WIRE_FIRE] = {on_fire, false, false},      [WIRE_FIRED] = {on_fired, false, false},
+    [WIRE_IDLE] = {on_quiet, true, false},      [WIRE_WITHDRAW] = {on_quiet, true, false},
+    [WIRE_PROBE] = {on_quiet, false, false},    [WIRE_PROBED] = {on_quiet, false, false},
+    [WIRE_FREEZE] = {on_quiet, false, false},   [WIRE_FROZEN] = {on_quiet, false, false},
+    [WIRE_COMMIT] = {on_quiet, false, false},   [WIRE_COMMITTED] = {on_quiet, false, false},
+    [WIRE_THAW] = {on_quiet, false, false},     [WIRE_AGAIN] = {on_quiet, false, false},
 };
 
 static void count_quiet(engine_t *e, const wire_message_t *m)
@@ -476,20 +455,19 @@ static void count_quiet(engine_t *e, const wire_message_t *m)
 
 static void dispatch(engine_t *e, const wire_message_t *m)
 {
-    const handler_t *h = m->type < WIRE_TYPES ? &handlers[m->type] : &handlers[WIRE_NOTHING];
+    const handler_t *h = &handlers[m->type];
     const client_state_t *c = engine_client(e, m->client);
 
-    if (h->handle == NULL || m->count < h->folders || (h->memo && m->memo == NULL) ||
-        (m->from >= e->servers && c == NULL)) {
-        refuse(e, m);
-        return;
-    }
     if (h->living && (c == NULL || c->left || c->gone)) {
         if (m->memo != NULL)
             e->io.free(e->io.arg, m->memo);
         return;
     }
-    if (!defer(e, m))
+    if (defer(e, m))
+        return;
+    if (h->begins && c->requests != NULL && request_find(e, m->client, m->request) != NULL)
+        refuse_nonsense(e, m);
+    else
         h->handle(e, m);
 }
 
@@ -555,8 +533,11 @@ void engine_receive(engine_t *e, const wire_message_t *message)
 {
     if (message->from >= e->servers)
         count_message(e, message);
-    count_quiet(e, message);
-    dispatch(e, message);
+    if (makes_sense(e, message)) {
+        count_quiet(e, message);
+        dispatch(e, message);
+    } else
+        refuse_nonsense(e, message);
     engine_settle(e);
     while (e->own_first != NULL)
         receive_own(e);
@@ -606,6 +587,8 @@ static void free_folder(engine_t *e, folder_t *f)
         f->deferred_first = d->next;
         deferred_free(e, d);
     }
+    while (f->reserved_first != NULL)
+        folder_unreserve(f, f->reserved_first->server, f->reserved_first->size);
     HASH_DEL(e->directory.folders, f);
     free(f);
 }

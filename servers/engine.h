@@ -34,7 +34,8 @@ engine_t *engine_new(uint32_t self, uint32_t servers, uint32_t clients, const en
 /* Frees everything, memos too. */
 void engine_free(engine_t *e);
 
-/* The memo passes to the engine. A message that makes no sense is answered with MEMO_EINVAL, or dropped. */
+/* The memo passes to the engine. A message that makes no sense (sense.c) changes nothing: it is answered with
+ * MEMO_EINVAL, or dropped. */
 void engine_receive(engine_t *e, const wire_message_t *message);
 
 /* So many memos were dropped, by whoever found their holders dead: for the figures. */
@@ -54,6 +55,7 @@ typedef struct engine_figures {
     uint64_t puts, takes, copies, redelivered, dropped;
     uint64_t messages; /* to and from others, but for STAT and its answers */
     uint64_t strict_phases;
+    uint64_t refused;  /* messages that made no sense */
     uint64_t unserved; /* folders that have a memo to give and a select that could have it: must be 0 */
 } engine_figures_t;
 

@@ -2,6 +2,7 @@
  * parts.h - what the files of the engine share: the engine itself, requests, and who does what.
  *
  *   engine.c  messages in: dispatch, deferral, settling what has changed
+ *   sense.c   which messages make sense
  *   put.c     puts, returns, limits, delayed puts
  *   select.c  selects: direct ones, and latched ones (mpi-latch; the table of messages stands there)
  *   join.c    joins
@@ -152,13 +153,21 @@ void request_over(engine_t *e, request_t *r);
 /* Its get structures go; what it was given stays. */
 void request_unlink(engine_t *e, request_t *r);
 
-/* Takes a message that waits for a lock out: the message of that client and request; NULL: there is none. */
+/* Takes a select or join that waits for a lock out: that client's request; NULL: there is none. */
 deferred_t *engine_undefer(engine_t *e, uint32_t client, uint64_t request);
 
 /* It is cancelled once it has been dealt with. */
 void engine_cancel_deferred(engine_t *e, uint32_t client, uint64_t request);
 deferred_t *engine_undefer_any(engine_t *e, uint32_t client, bool puts_too);
 void deferred_free(engine_t *e, deferred_t *d);
+
+/* ---- sense.c --------------------------------------------------------------------------------------------- */
+
+/* Whether its sender may send it, to this server, and what stands in it may. */
+bool makes_sense(const engine_t *e, const wire_message_t *m);
+
+/* It is counted, its sender told, and nothing has changed. */
+void refuse_nonsense(engine_t *e, const wire_message_t *m);
 
 /* ---- put.c ----------------------------------------------------------------------------------------------- */
 

@@ -232,19 +232,19 @@ void on_limit(engine_t *e, const wire_message_t *m)
 void on_delay(engine_t *e, const wire_message_t *m)
 {
     folder_t *f = directory_get(&e->directory, &m->folders[1].name);
+    uint32_t trigger = wire_server_of(&m->folders[0].name, e->servers);
+    bool room = f != NULL && folder_has_room(f, m->size);
     wire_message_t hold = *m;
 
-    if (f == NULL || !folder_has_room(f, m->size)) {
+    if (!room || !folder_reserve(f, trigger, m->size)) {
         if (f != NULL)
             directory_touch(&e->directory, f);
-        engine_refuse(e, m, f == NULL ? MEMO_ENOMEM : MEMO_EFULL);
+        engine_refuse(e, m, f == NULL || room ? MEMO_ENOMEM : MEMO_EFULL);
         return;
     }
-    f->reserved_memos++;
-    f->reserved_bytes += m->size;
     hold.type = WIRE_HOLD;
     hold.number[0] = m->size;
-    engine_send(e, wire_server_of(&m->folders[0].name, e->servers), &hold);
+    engine_send(e, trigger, &hold);
 }
 
 static void give_room_back(engine_t *e, const memo_folder_t *target, uint64_t size)
@@ -282,11 +282,8 @@ void on_unreserve(engine_t *e, const wire_message_t *m)
 {
     folder_t *f = directory_find(&e->directory, &m->folders[0].name);
 
-    if (f == NULL || f->reserved_memos == 0 || f->reserved_bytes < m->number[0])
-        return;
-    f->reserved_memos--;
-    f->reserved_bytes -= m->number[0];
-    directory_touch(&e->directory, f);
+    if (f != NULL && folder_unreserve(f, m->from, m->number[0]))
+        directory_touch(&e->directory, f);
 }
 
 /* At the target's again: into the room that was reserved. */
@@ -295,7 +292,7 @@ void on_fire(engine_t *e, const wire_message_t *m)
     folder_t *f = directory_find(&e->directory, &m->folders[0].name);
     entry_t *entry;
 
-    if (f == NULL || f->reserved_memos == 0) { /* it was never reserved */
+    if (f == NULL || !folder_unreserve(f, m->from, m->size)) { /* it was never reserved */
         cause_t c = cause_of(e, m);
         e->io.free(e->io.arg, m->memo);
         e->figures.dropped++;
@@ -303,8 +300,6 @@ void on_fire(engine_t *e, const wire_message_t *m)
         return;
     }
     entry = must_prepare(e, &f->name, m, &f);
-    f->reserved_memos--;
-    f->reserved_bytes -= m->size;
     e->figures.puts++;
     arrive(e, f, entry, false, m);
 }

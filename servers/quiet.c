@@ -340,9 +340,9 @@ void on_quiet(engine_t *e, const wire_message_t *m)
         probe(e, m);
     else if (m->type == WIRE_FREEZE)
         freeze(e, m);
-    else if (m->type == WIRE_COMMIT)
+    else if (m->type == WIRE_COMMIT && m->number[0] == e->told_round)
         commit(e);
-    else if (m->type == WIRE_THAW)
+    else if (m->type == WIRE_THAW && m->number[0] == e->told_round)
         thaw(e);
     else if (!at_coordinator)
         return;

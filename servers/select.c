@@ -389,14 +389,21 @@ void on_accept(engine_t *e, const wire_message_t *m)
     request_over(e, r);
 }
 
+/* What can be given up without a word: neither a put, whose memo would be lost, nor a chain, which others have on
+ * their hands. */
+static bool can_be_released(const request_t *r)
+{
+    return r->state == REQUEST_WAITS || r->state == REQUEST_LINKED || r->state == REQUEST_HELD;
+}
+
 void on_release(engine_t *e, const wire_message_t *m)
 {
     request_t *r = request_find(e, m->client, m->request);
     deferred_t *d;
 
-    if (r != NULL)
+    if (r != NULL && can_be_released(r))
         request_over(e, r);
-    else if ((d = engine_undefer(e, m->client, m->request)) != NULL)
+    else if (r == NULL && (d = engine_undefer(e, m->client, m->request)) != NULL)
         deferred_free(e, d);
 }
 
@@ -410,7 +417,7 @@ void on_cancel(engine_t *e, const wire_message_t *m)
         engine_cancel_deferred(e, m->client, m->request);
         return;
     }
-    if (r->type == WIRE_CHAIN || r->state == REQUEST_HELD)
+    if (r->state == REQUEST_CHAIN || r->state == REQUEST_PASSED || r->state == REQUEST_HELD)
         return; /* it is soon answered; it was */
     request_refuse(e, r, MEMO_ECANCELED);
     request_over(e, r);
