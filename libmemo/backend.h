@@ -39,6 +39,12 @@ struct memo_space {
     _Atomic(bool) open;        /* cleared by memo_close, and in the child of a fork */
 };
 
+/* A select that does not wait for a memo. */
+static inline bool memo_select_skips(const memo_select_t *select)
+{
+    return select->when_empty == MEMO_SKIP || select->when_empty == MEMO_STRICT_SKIP;
+}
+
 /* Every request begins with this. */
 struct memo_request {
     memo_space_t *space;

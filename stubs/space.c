@@ -3,8 +3,7 @@
  */
 #include <string.h>
 
-#include "libmemo/node/repair.h"
-#include "libmemo/node/wait.h"
+#include "libmemo/node/room.h"
 #include "stubs/space.h"
 
 static int unlink_space(const memo_backend_t *self, const memo_uri_t *uri)
@@ -36,35 +35,6 @@ static int symbol(memo_space_t *space, memo_symbol_t *out)
 
 /* ---- memos ----------------------------------------------------------------------------------------------- */
 
-static struct memo *wait_for_memory(mpi_space_t *sp, self_t *s, size_t size, int64_t deadline, int *result)
-{
-    heap_root_t *h = &s->root->heap;
-    struct memo *m = NULL;
-
-    atomic_fetch_add(&h->waiting, 1);
-    for (;;) {
-        uint32_t seen = atomic_load(&h->bell);
-        int64_t left;
-        m = hand_alloc(s, size);
-        if (m != NULL)
-            break;
-        left = deadline == WAIT_FOREVER ? WAIT_TICK_NS : deadline - wait_now();
-        if (left <= 0) {
-            *result = MEMO_TIMEDOUT;
-            break;
-        }
-        if (sp->closing) {
-            *result = memo_error(MEMO_ECLOSED, "the space was closed while the call waited for memory");
-            break;
-        }
-        /* Freed blocks come to light when their owners' caches are given back: not all of that rings. */
-        wait_sleep(&h->bell, seen, left < WAIT_TICK_NS / 8 ? left : WAIT_TICK_NS / 8);
-        repair_look(s, WAIT_TICK_NS / 2);
-    }
-    atomic_fetch_sub(&h->waiting, 1);
-    return m;
-}
-
 static int alloc(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_ns)
 {
     mpi_space_t *sp = space_of(space);
@@ -74,19 +44,10 @@ static int alloc(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_n
     if (s == NULL)
         return result;
     *m = hand_alloc(s, size);
-    if (*m == NULL && asks_press(sp, s) == MEMO_OK)
-        *m = hand_alloc(s, size);
-    if (*m == NULL && (size > HAND_MEMO_MAX || size + sizeof(struct memo) > heap_capacity(s->root)))
-        result =
-            memo_error(MEMO_EINVAL, "a memo of %zu bytes is larger than the space could ever hold (%llu bytes)",
-                       size, (unsigned long long)(heap_capacity(s->root) - sizeof(struct memo)));
-    else if (*m == NULL && timeout_ns != 0)
-        *m = wait_for_memory(sp, s, size, wait_deadline(timeout_ns), &result);
-    else if (*m == NULL)
-        result = memo_error(MEMO_EFULL,
-                            "no room is left for %zu bytes in the space, or in /dev/shm behind it; take and "
-                            "free memos, or open it with a larger size=",
-                            size);
+    if (*m == NULL) {
+        asks_press(sp, s);
+        result = room_alloc(s, size, timeout_ns, m);
+    }
     node_leave(s);
     return result;
 }

@@ -17,6 +17,8 @@
 #include "libmemo/api/error.h"
 #include "libmemo/api/handles.h"
 #include "libmemo/backend.h"
+#include "libmemo/node/bridge.h"
+#include "libmemo/node/refused.h"
 #include "libmemo/node/slot.h"
 #include "libmemo/wire/dead.h"
 #include "libmemo/wire/launch.h"
@@ -61,9 +63,7 @@ typedef struct puts {
     _Atomic uint32_t references; /* the thread's, and one for each put under way */
     uint32_t under_way;
     struct thread *thread; /* waits for them; NULL nobody */
-    memo_t **failed;
-    size_t failed_count, failed_room;
-    int failed_code;
+    refused_t refused;
 } puts_t;
 
 /* What a thread has besides its party: self_t.user. */
@@ -147,9 +147,7 @@ struct mpi_space {
     uint32_t participants;
     uint32_t told_participants; /* to the stub */
     bool told_busy;
-    int event; /* memo_fd's descriptor; -1 none */
-    pthread_t bridge;
-    bool bridged, bridge_stop;
+    bridge_t bridge;        /* memo_fd */
     thread_t bridge_thread; /* its state: it has no party */
 
     pthread_t keeper; /* space_keeper.c */
@@ -176,7 +174,6 @@ void space_leave(mpi_space_t *sp, self_t *s);
 
 /* Whether the caller holds m; hand_holds, and that it is a memo, and not sent. */
 bool space_holds(const mpi_space_t *sp, const memo_t *m);
-int space_not_held(void);
 
 /* ---- calls under way (space_pendings.c)
  * ------------------------------------------------------------------------------ */

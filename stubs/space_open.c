@@ -7,7 +7,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libmemo/node/repair.h"
 #include "libmemo/node/wait.h"
@@ -60,7 +59,7 @@ static void prepare(mpi_space_t *sp)
     pthread_condattr_init(&sp->monotonic);
     pthread_condattr_setclock(&sp->monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&sp->mutex, NULL);
-    sp->event = -1;
+    bridge_init(&sp->bridge);
     sp->participants = 1;
 }
 
@@ -275,7 +274,6 @@ void open_forget(memo_space_t *space)
 {
     mpi_space_t *sp = space_of(space);
 
-    if (sp->event >= 0)
-        close(sp->event);
+    bridge_close(&sp->bridge);
     node_forget(&sp->node);
 }

@@ -54,13 +54,6 @@ bool space_holds(const mpi_space_t *sp, const memo_t *m)
            (m->flags & (NEAR_ENVELOPE | SPACE_SENT)) == 0;
 }
 
-int space_not_held(void)
-{
-    return memo_error(MEMO_EINVAL,
-                      "the memo is not held by this handle: it was put, replaced or freed already, or is "
-                      "of another handle");
-}
-
 /* ---- beginning ------------------------------------------------------------------------------------------- */
 
 static void list_add(mpi_space_t *sp, pending_t *p)

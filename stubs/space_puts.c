@@ -56,7 +56,7 @@ int puts_put(memo_space_t *space, const memo_folder_t *folder, memo_t *m, int64_
     if (result != MEMO_OK)
         return result;
     if (!space_holds(sp, m))
-        result = space_not_held();
+        result = hand_not_held();
     else
         result = explain(put(sp, s, folder, m, timeout_ns));
     space_leave(sp, s);
@@ -73,7 +73,7 @@ int puts_replace(memo_space_t *space, memo_t *m)
     if (result != MEMO_OK)
         return result;
     if (!space_holds(sp, m))
-        result = space_not_held();
+        result = hand_not_held();
     else if (!near_from(s, m, &folder))
         result = memo_error(MEMO_EINVAL, "the memo was taken from no folder: put it into one");
     else
@@ -106,7 +106,7 @@ int puts_delayed(memo_space_t *space, const memo_folder_t *trigger, const memo_f
 
     if (result != MEMO_OK)
         return result;
-    result = space_holds(sp, m) ? explain(delay(sp, s, trigger, target, m)) : space_not_held();
+    result = space_holds(sp, m) ? explain(delay(sp, s, trigger, target, m)) : hand_not_held();
     space_leave(sp, s);
     return result;
 }
@@ -121,7 +121,7 @@ typedef struct started_put {
 void puts_forget(puts_t *puts)
 {
     if (puts != NULL && atomic_fetch_sub(&puts->references, 1) == 1) {
-        free(puts->failed);
+        refused_free(&puts->refused);
         free(puts);
     }
 }
@@ -133,10 +133,7 @@ static void started_ended(mpi_space_t *sp, pending_t *p)
 
     if (p->call.result != MEMO_OK) {
         pending_restore(sp, p);
-        if (p->ours)
-            puts->failed[puts->failed_count++] = p->memo; /* there is room: room_to_fail */
-        if (puts->failed_code == MEMO_OK)
-            puts->failed_code = p->call.result;
+        refused_add(&puts->refused, p->ours ? p->memo : NULL, p->call.result); /* start() has seen to room */
     }
     puts->under_way--;
     pump_wake(sp, puts->thread);
@@ -151,22 +148,6 @@ static puts_t *puts_of(self_t *s)
     if (t->puts == NULL && (t->puts = calloc(1, sizeof *t->puts)) != NULL)
         atomic_store(&t->puts->references, 1);
     return t->puts;
-}
-
-/* However many are refused, they find room. */
-static bool room_to_fail(puts_t *puts)
-{
-    size_t most = puts->failed_count + puts->under_way + 1;
-    memo_t **more;
-
-    if (most <= puts->failed_room)
-        return true;
-    more = realloc(puts->failed, 2 * most * sizeof *more);
-    if (more == NULL)
-        return false;
-    puts->failed = more;
-    puts->failed_room = 2 * most;
-    return true;
 }
 
 static void wait_until(mpi_space_t *sp, self_t *s, puts_t *puts, uint32_t most)
@@ -184,7 +165,7 @@ static int start(mpi_space_t *sp, self_t *s, const memo_folder_t *folder, memo_t
     puts_t *puts = puts_of(s);
     int result;
 
-    if (started == NULL || puts == NULL || !room_to_fail(puts)) {
+    if (started == NULL || puts == NULL || !refused_room(&puts->refused, puts->under_way + 1)) {
         free(started);
         return memo_error(MEMO_ENOMEM, "no memory for a started put");
     }
@@ -214,7 +195,7 @@ int puts_start(memo_space_t *space, const memo_folder_t *folder, memo_t *m)
     if (sp->closing) /* meanwhile */
         result = pending_explain(MEMO_ECLOSED, "put");
     else
-        result = space_holds(sp, m) ? start(sp, s, folder, m) : space_not_held();
+        result = space_holds(sp, m) ? start(sp, s, folder, m) : hand_not_held();
     space_leave(sp, s);
     return result;
 }
@@ -231,14 +212,9 @@ int puts_flush(memo_space_t *space)
     puts = space_thread(s)->puts;
     if (puts != NULL) {
         wait_until(sp, s, puts, 0);
-        result = puts->failed_code;
-        puts->failed_code = MEMO_OK;
+        result = refused_code(&puts->refused);
     }
-    if (result == MEMO_EFULL)
-        memo_error(result,
-                   "%zu started puts were refused for want of room; memo_flush_failed gives their memos back",
-                   puts->failed_count);
-    else
+    if (result != MEMO_EFULL)
         pending_explain(result, "started put");
     space_leave(sp, s);
     return result;
@@ -254,12 +230,9 @@ int puts_failed(memo_space_t *space, memo_t **m)
     if (result != MEMO_OK)
         return result;
     puts = space_thread(s)->puts;
-    if (puts == NULL || puts->failed_count == 0)
+    *m = puts != NULL ? refused_take(&puts->refused) : NULL;
+    if (*m == NULL)
         result = MEMO_NONE;
-    else {
-        *m = puts->failed[0];
-        memmove(puts->failed, puts->failed + 1, --puts->failed_count * sizeof *puts->failed);
-    }
     space_leave(sp, s);
     return result;
 }

@@ -4,11 +4,7 @@
  * A request's call is under way whether somebody waits for it or not; whoever reads the mailbox completes it, and
  * ends those whose time is up. memo_fd's bridge is a thread that always waits.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "libmemo/node/repair.h"
 #include "libmemo/node/wait.h"
@@ -92,17 +88,9 @@ void requests_look_at_times(mpi_space_t *sp)
 
 /* ---- completion --------------------------------------------------------------------------------------------- */
 
-static void show_event(mpi_space_t *sp)
+static void show(mpi_space_t *sp)
 {
-    uint64_t value = 1;
-
-    if (sp->event < 0)
-        return;
-    if (sp->over > 0)
-        value = (uint64_t)write(sp->event, &value, sizeof value);
-    else
-        value = (uint64_t)read(sp->event, &value, sizeof value);
-    (void)value; /* full or empty already: it shows what it should */
+    bridge_show(&sp->bridge, sp->over > 0);
 }
 
 static void ended(mpi_space_t *sp, pending_t *p)
@@ -114,7 +102,7 @@ static void ended(mpi_space_t *sp, pending_t *p)
     if (q->rotates && p->call.result == MEMO_OK)
         sp->rotate = p->call.index + 1;
     sp->over++;
-    show_event(sp);
+    show(sp);
     pump_wake(sp, p->thread);
 }
 
@@ -128,7 +116,7 @@ static int collect(mpi_space_t *sp, self_t *s, mpi_request_t *q, memo_t **m, siz
     }
     list_drop(sp, q);
     sp->over--;
-    show_event(sp);
+    show(sp);
     if (q->quiet)
         part_request(sp, -1, s);
     result = takes_explain(result, q->count);
@@ -137,11 +125,6 @@ static int collect(mpi_space_t *sp, self_t *s, mpi_request_t *q, memo_t **m, siz
 }
 
 /* ---- starting ----------------------------------------------------------------------------------------------- */
-
-static bool is_skip(const memo_select_t *select)
-{
-    return select->when_empty == MEMO_SKIP || select->when_empty == MEMO_STRICT_SKIP;
-}
 
 static int begin(mpi_space_t *sp, mpi_request_t *q, const memo_select_t *select)
 {
@@ -189,7 +172,7 @@ int requests_start(memo_space_t *space, const memo_select_t *select, memo_reques
     q->quiet = select->when_empty == MEMO_UNTIL_QUIET;
     q->rotates = select->choice == MEMO_ROTATE;
     q->count = select->count;
-    q->deadline = is_skip(select) ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+    q->deadline = memo_select_skips(select) ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
     result = begin(sp, q, select);
     if (result == MEMO_OK) {
         if (q->quiet)
@@ -281,33 +264,13 @@ static void *bridge(void *arg)
     mpi_space_t *sp = arg;
 
     pthread_mutex_lock(&sp->mutex);
-    while (!sp->bridge_stop) {
+    while (!sp->bridge.stop) {
         pump(sp);
         pump_sleep(sp, &sp->bridge_thread, WAIT_FOREVER);
     }
     pump_pass_on(sp);
     pthread_mutex_unlock(&sp->mutex);
     return NULL;
-}
-
-static int make_event(mpi_space_t *sp)
-{
-    int result = pump_prepare(sp, &sp->bridge_thread), error;
-
-    if (result != MEMO_OK)
-        return result;
-    sp->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (sp->event < 0)
-        return memo_error(MEMO_EIO, "eventfd: %s", strerror(errno));
-    error = pthread_create(&sp->bridge, NULL, bridge, sp);
-    if (error != 0) {
-        close(sp->event);
-        sp->event = -1;
-        return memo_error(MEMO_EIO, "cannot start a thread for the descriptor: %s", strerror(error));
-    }
-    sp->bridged = true;
-    show_event(sp);
-    return MEMO_OK;
 }
 
 int requests_fd(memo_space_t *space)
@@ -318,22 +281,23 @@ int requests_fd(memo_space_t *space)
 
     if (result != MEMO_OK)
         return result;
-    result = sp->event >= 0 ? MEMO_OK : make_event(sp);
+    result = pump_prepare(sp, &sp->bridge_thread);
     if (result == MEMO_OK)
-        result = sp->event;
+        result = bridge_fd(&sp->bridge, bridge, sp);
+    show(sp);
     space_leave(sp, s);
     return result;
 }
 
 void requests_stop(mpi_space_t *sp)
 {
-    if (!sp->bridged)
+    if (!sp->bridge.runs)
         return;
     pthread_mutex_lock(&sp->mutex);
-    sp->bridge_stop = true;
+    sp->bridge.stop = true;
     pump_wake(sp, &sp->bridge_thread);
     pthread_mutex_unlock(&sp->mutex);
-    pthread_join(sp->bridge, NULL);
+    bridge_join(&sp->bridge);
 }
 
 void requests_free(mpi_space_t *sp)
@@ -344,6 +308,5 @@ void requests_free(mpi_space_t *sp)
         list_drop(sp, q);
         free(q);
     }
-    if (sp->event >= 0)
-        close(sp->event);
+    bridge_close(&sp->bridge);
 }

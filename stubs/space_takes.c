@@ -16,11 +16,6 @@ int takes_explain(int result, size_t count)
     return pending_explain(result, "select");
 }
 
-static bool is_skip(const memo_select_t *select)
-{
-    return select->when_empty == MEMO_SKIP || select->when_empty == MEMO_STRICT_SKIP;
-}
-
 static int begin(mpi_space_t *sp, self_t *s, pending_t *p, const memo_select_t *select)
 {
     size_t start = select->choice == MEMO_ROTATE ? space_thread(s)->rotate % select->count : 0;
@@ -82,7 +77,7 @@ static int select_piecewise(mpi_space_t *sp, self_t *s, const memo_select_t *sel
 int takes_select(memo_space_t *space, const memo_select_t *select, memo_t **m, size_t *which)
 {
     mpi_space_t *sp = space_of(space);
-    int64_t deadline = is_skip(select) ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+    int64_t deadline = memo_select_skips(select) ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
     self_t *s;
     int result = space_enter(sp, &s);
 

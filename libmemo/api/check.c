@@ -75,7 +75,7 @@ int check_folders(const memo_folder_t folders[], size_t n)
 
 int check_select(const memo_select_t *select)
 {
-    bool skips = select && (select->when_empty == MEMO_SKIP || select->when_empty == MEMO_STRICT_SKIP);
+    bool skips = select && memo_select_skips(select);
 
     CHECK(check_place(select, "the select"));
     /* As unsigned: the enumerations hold whatever the caller stored. */

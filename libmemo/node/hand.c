@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "libmemo/api/error.h"
+#include "libmemo/memo.h"
 #include "libmemo/node/lock.h"
 
 _Static_assert(offsetof(struct memo, flags) == offsetof(struct memo, place) + 2 &&
@@ -191,6 +193,13 @@ bool hand_busy(const body_t *b)
     /* In this order: the list is emptied under the lock, and the lock freed last. */
     return __atomic_load_n(&b->hand_list, __ATOMIC_ACQUIRE) != 0 ||
            atomic_load_explicit(&b->hand_lock.owner, memory_order_acquire) != 0;
+}
+
+int hand_not_held(void)
+{
+    return memo_error(MEMO_EINVAL,
+                      "the memo is not held by this handle: it was put, replaced or freed already, or is of "
+                      "another handle");
 }
 
 struct memo *hand_first(self_t *s, body_t *b, party_id_t holder)

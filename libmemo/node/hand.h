@@ -98,6 +98,9 @@ static inline bool hand_holds(const self_t *s, offset_t at)
     return hand_held(s->node, at);
 }
 
+/* MEMO_EINVAL, and the sentence for a caller who does not hold the memo. */
+int hand_not_held(void);
+
 /* Frees a held memo: begins a mutation, to which the caller may add, and which hand_free_end commits. */
 void hand_free_begin(self_t *s, struct memo *m);
 void hand_free_end(self_t *s);

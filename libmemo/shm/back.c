@@ -76,7 +76,7 @@ static void retire(self_t *s, uint32_t index)
 
 static void self_gone(self_t *s)
 {
-    free(shm_local(s)->failed);
+    refused_free(&shm_local(s)->refused);
 }
 
 const node_user_t shm_node_user = {

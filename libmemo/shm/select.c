@@ -301,16 +301,11 @@ static int wait_for(self_t *s, request_t *r, int64_t deadline, int code)
 
 /* ---- the select ------------------------------------------------------------------------------------------ */
 
-static bool is_skip(const memo_select_t *select)
-{
-    return select->when_empty == MEMO_SKIP || select->when_empty == MEMO_STRICT_SKIP;
-}
-
 static int wait_linked(self_t *s, request_t *r, const memo_select_t *select, int64_t deadline)
 {
     int result;
 
-    if (is_skip(select))
+    if (memo_select_skips(select))
         return wait_for(s, r, 0, MEMO_NONE);
     if (r->quiet)
         quiet_wait(s, r);
@@ -357,14 +352,16 @@ int select_memo(self_t *s, const memo_select_t *select, memo_t **m, size_t *whic
 
     if (select->when_empty == MEMO_UNTIL_QUIET)
         atomic_fetch_or_explicit(&s->party->flags, PARTY_QUIET, memory_order_relaxed);
-    deadline = is_skip(select) || select->timeout_ns < 0 ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
-    may_poll = !is_skip(select) && select->count <= POLLED_FOLDERS && s->node->cpus > 1 && deadline == WAIT_FOREVER;
+    deadline =
+        memo_select_skips(select) || select->timeout_ns < 0 ? WAIT_FOREVER : wait_deadline(select->timeout_ns);
+    may_poll = !memo_select_skips(select) && select->count <= POLLED_FOLDERS && s->node->cpus > 1 &&
+               deadline == WAIT_FOREVER;
     if (may_poll)
         arrivals_note(s, select, &arrivals);
     result = select_poll(s, select, m, which);
     if (result == MEMO_NONE && may_poll)
         result = poll_a_while(s, select, m, which, &arrivals);
-    if (result == MEMO_NONE && !(is_skip(select) && select->count == 1))
+    if (result == MEMO_NONE && !(memo_select_skips(select) && select->count == 1))
         result = select_slowly(s, select, deadline, m, which);
     if (result == MEMO_OK && select->choice == MEMO_ROTATE)
         shm_local(s)->rotate = *which + 1;

@@ -17,8 +17,10 @@
 #include "libmemo/api/error.h"
 #include "libmemo/api/handles.h"
 #include "libmemo/backend.h"
+#include "libmemo/node/bridge.h"
 #include "libmemo/node/hand.h"
 #include "libmemo/node/lock.h"
+#include "libmemo/node/refused.h"
 #include "libmemo/node/slot.h"
 
 /* ---- what is in the region ------------------------------------------------------------------------------- */
@@ -160,9 +162,7 @@ typedef struct shm_space {
     shm_request_t *requests;
     uint64_t done;                /* requests complete and not collected */
     _Atomic uint64_t completions; /* ever */
-    int event;                    /* memo_fd, or -1 */
-    bool bridged, bridge_stop;
-    pthread_t bridge;
+    bridge_t bridge;              /* memo_fd */
 } shm_space_t;
 
 struct shm_request {
@@ -187,9 +187,7 @@ typedef struct shm_local {
     struct memo *memo;
     uint32_t pauses; /* how long a wait polls: learned */
     size_t rotate;   /* where the next MEMO_ROTATE starts */
-    memo_t **failed; /* puts that were started and refused */
-    size_t failed_count, failed_room;
-    int failed_code;
+    refused_t refused;
 } shm_local_t;
 
 static inline shm_root_t *shm_root(const self_t *s)

@@ -3,9 +3,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libmemo/node/repair.h"
+#include "libmemo/node/room.h"
 #include "libmemo/node/wait.h"
 #include "libmemo/shm/shm.h"
 
@@ -64,7 +64,7 @@ static void init_requests(shm_space_t *sp)
     pthread_mutex_init(&sp->mutex, NULL);
     pthread_cond_init(&sp->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sp->event = -1;
+    bridge_init(&sp->bridge);
 }
 
 static int join_run(shm_space_t *sp)
@@ -152,8 +152,7 @@ static void forget_space(memo_space_t *space)
 {
     shm_space_t *sp = space_of(space);
 
-    if (sp->event >= 0)
-        close(sp->event);
+    bridge_close(&sp->bridge);
     node_forget(&sp->node);
 }
 
@@ -177,45 +176,9 @@ static int symbol(memo_space_t *space, memo_symbol_t *out)
 
 /* ---- memos ----------------------------------------------------------------------------------------------- */
 
-static int not_held(void)
-{
-    return memo_error(MEMO_EINVAL,
-                      "the memo is not held by this handle: it was put, replaced or freed already, or is "
-                      "of another handle");
-}
-
 static bool held(shm_space_t *sp, const memo_t *m)
 {
     return hand_held(&sp->node, (offset_t)((const char *)m - sp->node.region.base));
-}
-
-static struct memo *wait_for_memory(self_t *s, size_t size, int64_t deadline, int *result)
-{
-    heap_root_t *h = &s->root->heap;
-    struct memo *m = NULL;
-
-    atomic_fetch_add(&h->waiting, 1);
-    for (;;) {
-        uint32_t seen = atomic_load(&h->bell);
-        int64_t left;
-        m = hand_alloc(s, size);
-        if (m != NULL)
-            break;
-        left = deadline == WAIT_FOREVER ? WAIT_TICK_NS : deadline - wait_now();
-        if (left <= 0) {
-            *result = MEMO_TIMEDOUT;
-            break;
-        }
-        if (atomic_load(&s->node->closing)) {
-            *result = memo_error(MEMO_ECLOSED, "the space was closed while the call waited for memory");
-            break;
-        }
-        /* Freed blocks come to light when their owners' caches are given back: not all of that rings. */
-        wait_sleep(&h->bell, seen, left < WAIT_TICK_NS / 8 ? left : WAIT_TICK_NS / 8);
-        repair_look(s, WAIT_TICK_NS / 2);
-    }
-    atomic_fetch_sub(&h->waiting, 1);
-    return m;
 }
 
 static int alloc(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_ns)
@@ -226,18 +189,9 @@ static int alloc(memo_space_t *space, size_t size, memo_t **m, int64_t timeout_n
     if (s == NULL)
         return result;
     *m = hand_alloc(s, size);
-    if (*m == NULL && (size > HAND_MEMO_MAX || size + sizeof(struct memo) > heap_capacity(s->root)))
-        result =
-            memo_error(MEMO_EINVAL, "a memo of %zu bytes is larger than the space could ever hold (%llu bytes)",
-                       size, (unsigned long long)(heap_capacity(s->root) - sizeof(struct memo)));
-    else if (*m == NULL) {
+    if (*m == NULL) {
         origins_flush(s, shm_body(s));
-        *m = timeout_ns == 0 ? hand_alloc(s, size) : wait_for_memory(s, size, wait_deadline(timeout_ns), &result);
-        if (*m == NULL && timeout_ns == 0)
-            result = memo_error(MEMO_EFULL,
-                                "no room is left for %zu bytes in the space, or in /dev/shm behind it; take and "
-                                "free memos, or create it with a larger size=",
-                                size);
+        result = room_alloc(s, size, timeout_ns, m);
     }
     node_leave(s);
     return result;
@@ -290,27 +244,11 @@ static int put(memo_space_t *space, const memo_folder_t *folder, memo_t *m, int6
     if (s == NULL)
         return result;
     if (!hand_holds(s, node_offset(s, m)))
-        result = not_held();
+        result = hand_not_held();
     else
         result = put_memo(s, folder, m, timeout_ns == 0 ? 0 : wait_deadline(timeout_ns));
     node_leave(s);
     return result;
-}
-
-static int keep_failed(shm_local_t *local, memo_t *m, int code)
-{
-    if (local->failed_count == local->failed_room) {
-        size_t room = local->failed_room * 2 + 8;
-        memo_t **more = realloc(local->failed, room * sizeof *more);
-        if (more == NULL)
-            return code; /* refused at once: the caller still holds it */
-        local->failed = more;
-        local->failed_room = room;
-    }
-    local->failed[local->failed_count++] = m;
-    if (local->failed_code == MEMO_OK)
-        local->failed_code = code;
-    return MEMO_OK;
 }
 
 /* In shared memory a put has nothing to travel over: it is done when started. */
@@ -322,11 +260,13 @@ static int put_start(memo_space_t *space, const memo_folder_t *folder, memo_t *m
     if (s == NULL)
         return result;
     if (!hand_holds(s, node_offset(s, m)))
-        result = not_held();
+        result = hand_not_held();
     else {
         result = put_memo(s, folder, m, 0);
-        if (result == MEMO_EFULL)
-            result = keep_failed(shm_local(s), m, result);
+        if (result == MEMO_EFULL && refused_room(&shm_local(s)->refused, 1)) {
+            refused_add(&shm_local(s)->refused, m, result);
+            result = MEMO_OK;
+        } /* or else it is refused at once: the caller still holds it */
     }
     node_leave(s);
     return result;
@@ -339,12 +279,7 @@ static int flush(memo_space_t *space)
 
     if (s == NULL)
         return result;
-    result = shm_local(s)->failed_code;
-    shm_local(s)->failed_code = MEMO_OK;
-    if (result != MEMO_OK)
-        memo_error(result,
-                   "%zu started puts were refused for want of room; memo_flush_failed gives their memos back",
-                   shm_local(s)->failed_count);
+    result = refused_code(&shm_local(s)->refused);
     node_leave(s);
     return result;
 }
@@ -353,17 +288,12 @@ static int flush_failed(memo_space_t *space, memo_t **m)
 {
     int result = MEMO_OK;
     self_t *s = enter(space, &result);
-    shm_local_t *local;
 
     if (s == NULL)
         return result;
-    local = shm_local(s);
-    if (local->failed_count == 0)
+    *m = refused_take(&shm_local(s)->refused);
+    if (*m == NULL)
         result = MEMO_NONE;
-    else {
-        *m = local->failed[0];
-        memmove(local->failed, local->failed + 1, --local->failed_count * sizeof *local->failed);
-    }
     node_leave(s);
     return result;
 }
@@ -375,7 +305,7 @@ static int delayed(memo_space_t *space, const memo_folder_t *trigger, const memo
 
     if (s == NULL)
         return result;
-    result = hand_holds(s, node_offset(s, m)) ? put_delayed(s, trigger, target, m) : not_held();
+    result = hand_holds(s, node_offset(s, m)) ? put_delayed(s, trigger, target, m) : hand_not_held();
     node_leave(s);
     return result;
 }
@@ -388,7 +318,7 @@ static int replace(memo_space_t *space, memo_t *m)
     if (s == NULL)
         return result;
     if (!hand_holds(s, node_offset(s, m)))
-        result = not_held();
+        result = hand_not_held();
     else if (m->origin == 0)
         result = memo_error(MEMO_EINVAL, "the memo was taken from no folder: put it into one");
     else {

@@ -6,12 +6,8 @@
  * bell, without the mutex; the others on a condition variable that he signals. memo_fd's bridge thread is such a
  * sleeper that never leaves.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "libmemo/node/repair.h"
 #include "libmemo/node/wait.h"
@@ -38,17 +34,9 @@ static void list_drop(shm_space_t *sp, shm_request_t *q)
 
 /* ---- completion ------------------------------------------------------------------------------------------ */
 
-static void show_event(shm_space_t *sp)
+static void show(shm_space_t *sp)
 {
-    uint64_t value = 1;
-
-    if (sp->event < 0)
-        return;
-    if (sp->done > 0)
-        value = (uint64_t)write(sp->event, &value, sizeof value);
-    else
-        value = (uint64_t)read(sp->event, &value, sizeof value);
-    (void)value; /* full or empty already: it shows what it should */
+    bridge_show(&sp->bridge, sp->done > 0);
 }
 
 /* The handle's part in quiet: it takes part while it has requests that wait so, and waits while all of them do. */
@@ -99,7 +87,7 @@ static void complete(shm_space_t *sp, shm_request_t *q, int result, struct memo 
         q->request = NULL;
     }
     sp->done++;
-    show_event(sp);
+    show(sp);
     atomic_fetch_add(&sp->completions, 1);
     pthread_cond_broadcast(&sp->changed);
     if (sp->scanning)
@@ -251,11 +239,6 @@ static void sleep_common(shm_space_t *sp, int64_t deadline)
 
 /* ---- starting -------------------------------------------------------------------------------------------- */
 
-static bool is_skip(const memo_select_t *select)
-{
-    return select->when_empty == MEMO_SKIP || select->when_empty == MEMO_STRICT_SKIP;
-}
-
 static void start_linked(shm_space_t *sp, shm_request_t *q, const memo_select_t *select)
 {
     self_t *s = sp->common;
@@ -269,7 +252,7 @@ static void start_linked(shm_space_t *sp, shm_request_t *q, const memo_select_t 
         result = select_recheck(s, q->request, &m);
     if (result == MEMO_NONE)
         complete(sp, q, MEMO_OK, m);
-    else if (result == MEMO_OK && is_skip(select) && request_cancel(s, q->request))
+    else if (result == MEMO_OK && memo_select_skips(select) && request_cancel(s, q->request))
         complete(sp, q, MEMO_NONE, NULL);
     else if ((result == MEMO_OK || result == MEMO_PENDING) && q->quiet) {
         q->linked = true;
@@ -292,7 +275,7 @@ static void start(shm_space_t *sp, shm_request_t *q, const memo_select_t *select
     result = select_poll(s, select, &m, &q->which);
     if (result == MEMO_OK && select->choice == MEMO_ROTATE)
         shm_local(s)->rotate = q->which + 1;
-    if (result != MEMO_NONE || (is_skip(select) && select->count == 1)) {
+    if (result != MEMO_NONE || (memo_select_skips(select) && select->count == 1)) {
         complete(sp, q, result, m);
         return;
     }
@@ -350,7 +333,7 @@ int started_start(memo_space_t *space, const memo_select_t *select, memo_request
     if (result == MEMO_OK) {
         q->base.space = space;
         q->quiet = select->when_empty == MEMO_UNTIL_QUIET;
-        q->skip = is_skip(select);
+        q->skip = memo_select_skips(select);
         q->deadline =
             q->skip ? 0 : wait_deadline(select->timeout_ns); /* a skip that was claimed waits for that alone */
         list_add(sp, q);
@@ -377,7 +360,7 @@ static int collect(shm_space_t *sp, self_t *thread, shm_request_t *q, memo_t **m
     *which = q->which;
     list_drop(sp, q);
     sp->done--;
-    show_event(sp);
+    show(sp);
     free(q);
     if (quiet)
         publish_quiet(sp);
@@ -471,32 +454,12 @@ static void *bridge(void *arg)
     shm_space_t *sp = arg;
 
     pthread_mutex_lock(&sp->mutex);
-    while (!sp->bridge_stop) {
+    while (!sp->bridge.stop) {
         pump(sp);
         sleep_common(sp, WAIT_FOREVER);
     }
     pthread_mutex_unlock(&sp->mutex);
     return NULL;
-}
-
-static int make_event(shm_space_t *sp)
-{
-    int result = common_there(sp), error;
-
-    if (result != MEMO_OK)
-        return result;
-    sp->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (sp->event < 0)
-        return memo_error(MEMO_EIO, "eventfd: %s", strerror(errno));
-    error = pthread_create(&sp->bridge, NULL, bridge, sp);
-    if (error != 0) {
-        close(sp->event);
-        sp->event = -1;
-        return memo_error(MEMO_EIO, "cannot start a thread for the descriptor: %s", strerror(error));
-    }
-    sp->bridged = true;
-    show_event(sp);
-    return MEMO_OK;
 }
 
 int started_fd(memo_space_t *space)
@@ -507,24 +470,25 @@ int started_fd(memo_space_t *space)
 
     if (result != MEMO_OK)
         return result;
-    result = sp->event >= 0 ? MEMO_OK : make_event(sp);
+    result = common_there(sp);
     if (result == MEMO_OK)
-        result = sp->event;
+        result = bridge_fd(&sp->bridge, bridge, sp);
+    show(sp);
     leave(sp, s);
     return result;
 }
 
 void started_stop(shm_space_t *sp)
 {
-    if (!sp->bridged)
+    if (!sp->bridge.runs)
         return;
     pthread_mutex_lock(&sp->mutex);
-    sp->bridge_stop = true;
+    sp->bridge.stop = true;
     pthread_cond_broadcast(&sp->changed);
     atomic_fetch_add(&sp->common->party->bell, 1);
     wait_wake(&sp->common->party->bell, 1 << 30);
     pthread_mutex_unlock(&sp->mutex);
-    pthread_join(sp->bridge, NULL);
+    bridge_join(&sp->bridge);
 }
 
 void started_free(shm_space_t *sp)
@@ -535,6 +499,5 @@ void started_free(shm_space_t *sp)
         list_drop(sp, q);
         free(q);
     }
-    if (sp->event >= 0)
-        close(sp->event);
+    bridge_close(&sp->bridge);
 }
