@@ -158,7 +158,11 @@ void on_gone(engine_t *e, const wire_message_t *m)
     uint32_t client = (uint32_t)m->number[0];
     client_state_t *c = engine_client(e, client);
 
-    if (c == NULL || c->departed)
+    if (c == NULL) {
+        on_server_gone(e, m);
+        return;
+    }
+    if (c->departed)
         return;
     if (!c->gone) {
         c->gone = true;

@@ -189,6 +189,22 @@ void chain_look(engine_t *e, request_t *r)
         look_for_any(e, r);
 }
 
+bool chain_needs(const engine_t *e, const request_t *r, uint32_t server)
+{
+    uint32_t i;
+
+    for (i = 0; i < r->all_count; i++)
+        if (wire_server_of(&r->all[i].name, e->servers) == server)
+            return true;
+    return false;
+}
+
+void chain_cut(engine_t *e, request_t *r)
+{
+    answer(e, client_of(r), r->key.id, MEMO_EPEER, 0);
+    end_chain(e, r);
+}
+
 void chain_gone(engine_t *e, request_t *r)
 {
     /* One that went on is unlocked by whoever it comes to. */
@@ -245,15 +261,15 @@ static request_t *begin(engine_t *e, const wire_message_t *m)
 /* CHAIN, and NEXT. None of its folders here is locked. */
 void on_chain(engine_t *e, const wire_message_t *m)
 {
-    const client_state_t *c = engine_client(e, m->client);
-    request_t *r = c != NULL && !c->gone ? begin(e, m) : NULL;
+    bool fallen = any_fallen(e, m->folders, m->count);
+    request_t *r = !fallen && !engine_client(e, m->client)->gone ? begin(e, m) : NULL;
 
     if (r != NULL) {
         chain_look(e, r);
         return;
     }
     unlock_earlier(e, m->client, m->request, m->folders, m->count, 0);
-    answer(e, m->client, m->request, MEMO_ENOMEM, 0);
+    answer(e, m->client, m->request, fallen ? MEMO_EPEER : MEMO_ENOMEM, 0);
 }
 
 void on_unlock(engine_t *e, const wire_message_t *m)

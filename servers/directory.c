@@ -146,6 +146,16 @@ bool folder_reserve(folder_t *f, uint32_t server, uint64_t size)
     return true;
 }
 
+static void cut_reserve(folder_t *f, reserve_t *before, reserve_t *r)
+{
+    *(before != NULL ? &before->next : &f->reserved_first) = r->next;
+    if (f->reserved_last == r)
+        f->reserved_last = before;
+    f->reserved_memos--;
+    f->reserved_bytes -= r->size;
+    free(r);
+}
+
 bool folder_unreserve(folder_t *f, uint32_t server, uint64_t size)
 {
     reserve_t *before = NULL, *r = f->reserved_first;
@@ -156,13 +166,24 @@ bool folder_unreserve(folder_t *f, uint32_t server, uint64_t size)
     }
     if (r == NULL)
         return false;
-    *(before != NULL ? &before->next : &f->reserved_first) = r->next;
-    if (f->reserved_last == r)
-        f->reserved_last = before;
-    free(r);
-    f->reserved_memos--;
-    f->reserved_bytes -= size;
+    cut_reserve(f, before, r);
     return true;
+}
+
+bool folder_unreserve_all(folder_t *f, uint32_t server)
+{
+    reserve_t *before = NULL, *r = f->reserved_first, *next;
+    bool any = false;
+
+    for (; r != NULL; r = next) {
+        next = r->next;
+        if (r->server == server) {
+            cut_reserve(f, before, r);
+            any = true;
+        } else
+            before = r;
+    }
+    return any;
 }
 
 /* ---- memos ----------------------------------------------------------------------------------------------- */

@@ -78,7 +78,7 @@ typedef struct reserve {
 /* A message that waits until a chain unlocks a folder. */
 typedef struct deferred {
     struct deferred *next;
-    bool cancelled; /* once it has been dealt with */
+    bool cancelled;         /* once it has been dealt with */
     wire_message_t message; /* its folders are an array of its own, behind it */
 } deferred_t;
 
@@ -139,11 +139,15 @@ void directory_drop_if_idle(directory_t *d, folder_t *f);
 /* Folders that are not idle. */
 uint64_t directory_folders(const directory_t *d);
 
-/* Room promised to a delayed put of that size, which `server` will hold. False: no memory, and nothing has happened. */
+/* Room promised to a delayed put of that size, which `server` will hold. False: no memory, and nothing has
+ * happened. */
 bool folder_reserve(folder_t *f, uint32_t server, uint64_t size);
 
 /* The promise ends: it was kept, or need not be. False: there was none. */
 bool folder_unreserve(folder_t *f, uint32_t server, uint64_t size);
+
+/* All that were made to that server. False: there were none. */
+bool folder_unreserve_all(folder_t *f, uint32_t server);
 
 /* ---- memos ----------------------------------------------------------------------------------------------- */
 

@@ -60,6 +60,15 @@ static void send_to_self(engine_t *e, const wire_message_t *m)
     e->own_last = d;
 }
 
+/* Who is to have it has died. */
+static void drop(engine_t *e, const wire_message_t *m)
+{
+    if (m->memo == NULL)
+        return;
+    e->figures.dropped++;
+    e->io.free(e->io.arg, m->memo);
+}
+
 void engine_send(engine_t *e, uint32_t to, const wire_message_t *message)
 {
     wire_message_t m = *message;
@@ -67,6 +76,10 @@ void engine_send(engine_t *e, uint32_t to, const wire_message_t *message)
     m.from = e->self;
     if (to == e->self) {
         send_to_self(e, &m);
+        return;
+    }
+    if (to < e->servers && e->fallen[to]) {
+        drop(e, &m);
         return;
     }
     count_message(e, &m);
@@ -560,7 +573,9 @@ engine_t *engine_new(uint32_t self, uint32_t servers, uint32_t clients, const en
     e->io = *io;
     e->client = calloc(clients + 1, sizeof *e->client);
     e->reports = calloc(clients + 1, sizeof *e->reports);
-    if (e->client == NULL || e->reports == NULL) {
+    e->fallen = calloc(servers, sizeof *e->fallen);
+    e->knows = calloc((size_t)servers * servers, sizeof *e->knows);
+    if (e->client == NULL || e->reports == NULL || e->fallen == NULL || e->knows == NULL) {
         engine_free(e);
         return NULL;
     }
@@ -611,6 +626,8 @@ void engine_free(engine_t *e)
     }
     free(e->client);
     free(e->reports);
+    free(e->fallen);
+    free(e->knows);
     free(e);
 }
 

@@ -116,10 +116,9 @@ static void hear_of_the_dead(loop_t *l)
         l->others[peer].dead = true;
         l->some_dead = true;
         gone.number[0] = peer;
-        if (peer >= l->launch->servers)
-            loop_handle(l, &gone);
-        else
+        if (peer < l->launch->servers)
             l->far->ops->forget(l->far, peer);
+        loop_handle(l, &gone);
     }
     if (l->some_dead)
         look_for_the_last(l);

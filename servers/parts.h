@@ -9,6 +9,7 @@
  *   chain.c   strict skips and joins that pass from server to server (mpi-chain; its table too)
  *   quiet.c   C17 across servers
  *   ask.c     counting, walking, leaving
+ *   fallen.c  other servers that die
  *
  * A handler changes the directory and touches folders; it does not look who could be served now. Settling does,
  * once the handler is through: so nothing nests, and no list changes under who walks it.
@@ -57,16 +58,22 @@ struct request {
     get_t gets[]; /* one for each of its folders here */
 };
 
+/* Who is to be told of what a message has caused. */
+typedef struct causer {
+    uint32_t to;      /* a client: ANSWER; a server: FIRED */
+    uint64_t request; /* the client's */
+    uint64_t parent;  /* the other server's cause */
+    bool silent;      /* nobody is told */
+} causer_t;
+
 /* A put (or fire) whose answer waits until the delayed puts that it fired have taken effect, and what those fired:
  * the tree of Dijkstra and Scholten, each child acknowledged to its parent. */
 typedef struct cause {
     struct cause *next;
     uint64_t id;
+    causer_t by;
     uint64_t pending; /* fires under way */
-    uint32_t to;      /* who is to be told; a client: ANSWER; a server: FIRED */
-    uint64_t request; /* the client's */
-    uint64_t parent;  /* the other server's cause */
-    bool silent;      /* nobody is told */
+    uint64_t at[];    /* of those, how many at each server */
 } cause_t;
 
 typedef struct client_state {
@@ -107,7 +114,9 @@ struct engine {
     deferred_t *own_first, *own_last; /* messages to itself */
     uint64_t locked;
     bool settling;
-    engine_figures_t figures; /* of those only what is counted up */
+    bool *fallen, some_fallen; /* servers that have died */
+    bool *knows;               /* of each of those, by each server */
+    engine_figures_t figures;  /* of those only what is counted up */
     /* quiet.c */
     bool frozen, told;
     uint64_t told_round, told_asked, told_given, told_digest;
@@ -180,6 +189,12 @@ void on_unreserve(engine_t *e, const wire_message_t *m);
 void on_fire(engine_t *e, const wire_message_t *m);
 void on_fired(engine_t *e, const wire_message_t *m);
 
+/* Delayed puts that wait at the folder for that server's target: there is no such any more. */
+void put_drop_delayed(engine_t *e, folder_t *f, uint32_t server);
+
+/* What was fired there has no effect. */
+void put_causes_lost(engine_t *e, uint32_t server);
+
 /* Puts that wait for room come in, if there is: whether one did. */
 bool put_room(engine_t *e, folder_t *f);
 
@@ -219,6 +234,10 @@ void chain_look(engine_t *e, request_t *r);
 /* The client has died. */
 void chain_gone(engine_t *e, request_t *r);
 
+/* A server that it needs has died. */
+void chain_cut(engine_t *e, request_t *r);
+bool chain_needs(const engine_t *e, const request_t *r, uint32_t server);
+
 /* ---- quiet.c --------------------------------------------------------------------------------------------- */
 
 void on_quiet(engine_t *e, const wire_message_t *m);
@@ -232,6 +251,9 @@ void quiet_client_died(engine_t *e, uint32_t client);
 /* A client has left or died, and that is all of it. */
 void quiet_client_left(engine_t *e, uint32_t client);
 
+/* A server has died: from now on there is no saying that it is quiet. */
+void quiet_never(engine_t *e);
+
 /* After each message: tells server 0 when what it was told is no longer so. */
 void quiet_changed(engine_t *e);
 
@@ -243,5 +265,14 @@ void on_each(engine_t *e, const wire_message_t *m);
 void on_leave(engine_t *e, const wire_message_t *m);
 void on_bye(engine_t *e, const wire_message_t *m);
 void on_gone(engine_t *e, const wire_message_t *m);
+
+/* ---- fallen.c -------------------------------------------------------------------------------------------- */
+
+void on_server_gone(engine_t *e, const wire_message_t *m);
+
+bool server_fallen(const engine_t *e, uint32_t server);
+
+/* Whether one of the folders was a dead server's. */
+bool any_fallen(const engine_t *e, const wire_folder_t folders[], uint32_t count);
 
 #endif

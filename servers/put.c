@@ -9,6 +9,7 @@
 #include "servers/parts.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static bool server_peer(const engine_t *e, uint32_t peer)
 {
@@ -17,7 +18,7 @@ static bool server_peer(const engine_t *e, uint32_t peer)
 
 /* ---- causes ---------------------------------------------------------------------------------------------- */
 
-static void cause_told(engine_t *e, const cause_t *c)
+static void cause_told(engine_t *e, const causer_t *c)
 {
     wire_message_t m = {.type = WIRE_FIRED, .number = {c->parent}};
 
@@ -30,15 +31,20 @@ static void cause_told(engine_t *e, const cause_t *c)
 }
 
 /* Who is to be told of what a message caused. */
-static cause_t cause_of(const engine_t *e, const wire_message_t *m)
+static causer_t cause_of(const engine_t *e, const wire_message_t *m)
 {
-    cause_t c = {.to = m->client, .request = m->request, .silent = (m->flags & WIRE_NO_ANSWER) != 0};
+    causer_t c = {.to = m->client, .request = m->request, .silent = (m->flags & WIRE_NO_ANSWER) != 0};
 
     if (m->type == WIRE_FIRE && server_peer(e, m->from)) {
         c.to = m->from;
         c.parent = m->number[0];
     }
     return c;
+}
+
+static uint32_t target_of(const engine_t *e, const delayed_t *d)
+{
+    return wire_server_of(&d->target, e->servers);
 }
 
 static void fire_one(engine_t *e, const delayed_t *d, uint64_t cause)
@@ -52,27 +58,36 @@ static void fire_one(engine_t *e, const delayed_t *d, uint64_t cause)
                         .number = {cause},
                         .client = e->self};
 
-    engine_send(e, wire_server_of(&d->target, e->servers), &m);
+    engine_send(e, target_of(e, d), &m);
 }
 
 /* Fires all that waited for the folder, and tells who caused it when that has taken effect. */
-static void fire_all(engine_t *e, folder_t *f, const cause_t *caused_by)
+static void fire_all(engine_t *e, folder_t *f, const causer_t *by)
 {
-    cause_t *c = engine_must_have(sizeof *c);
+    cause_t *c = engine_must_have(sizeof *c + e->servers * sizeof c->at[0]);
     delayed_t *d;
 
-    *c = *caused_by;
-    c->id = ++e->last_cause;
-    c->next = e->causes;
+    *c = (cause_t){.next = e->causes, .id = ++e->last_cause, .by = *by};
+    memset(c->at, 0, e->servers * sizeof c->at[0]);
     e->causes = c;
     while ((d = f->delayed_first) != NULL) {
         f->delayed_first = d->next;
         c->pending++;
+        c->at[target_of(e, d)]++;
         e->directory.delayed--;
         fire_one(e, d, c->id);
         free(d);
     }
     f->delayed_last = NULL;
+}
+
+static void cause_over(engine_t *e, cause_t **link)
+{
+    cause_t *c = *link;
+
+    *link = c->next;
+    cause_told(e, &c->by);
+    free(c);
 }
 
 void on_fired(engine_t *e, const wire_message_t *m)
@@ -82,11 +97,46 @@ void on_fired(engine_t *e, const wire_message_t *m)
     while (*link != NULL && (*link)->id != m->number[0])
         link = &(*link)->next;
     c = *link;
-    if (c == NULL || --c->pending > 0)
+    if (c == NULL || c->at[m->from] == 0)
         return;
-    *link = c->next;
-    cause_told(e, c);
-    free(c);
+    c->at[m->from]--;
+    if (--c->pending == 0)
+        cause_over(e, link);
+}
+
+void put_causes_lost(engine_t *e, uint32_t server)
+{
+    cause_t **link = &e->causes, *c;
+
+    while ((c = *link) != NULL) {
+        bool lost = c->at[server] > 0;
+        c->pending -= c->at[server];
+        c->at[server] = 0;
+        if (lost && c->pending == 0)
+            cause_over(e, link);
+        else
+            link = &c->next;
+    }
+}
+
+void put_drop_delayed(engine_t *e, folder_t *f, uint32_t server)
+{
+    delayed_t **link = &f->delayed_first, *d;
+
+    f->delayed_last = NULL;
+    while ((d = *link) != NULL) {
+        if (target_of(e, d) != server) {
+            f->delayed_last = d;
+            link = &d->next;
+            continue;
+        }
+        *link = d->next;
+        e->directory.delayed--;
+        e->figures.dropped++;
+        e->io.free(e->io.arg, d->memo);
+        free(d);
+        directory_touch(&e->directory, f);
+    }
 }
 
 /* ---- arriving -------------------------------------------------------------------------------------------- */
@@ -94,7 +144,7 @@ void on_fired(engine_t *e, const wire_message_t *m)
 /* The entry comes into the folder: waiters are served, delayed puts fire, and then the one who sent it is told. */
 static void arrive(engine_t *e, folder_t *f, entry_t *entry, bool at_head, const wire_message_t *m)
 {
-    cause_t c = cause_of(e, m);
+    causer_t c = cause_of(e, m);
 
     entry_insert(&e->directory, f, entry, at_head);
     directory_touch(&e->directory, f);
@@ -192,7 +242,7 @@ bool put_room(engine_t *e, folder_t *f)
     e->figures.puts++;
     entry_insert(&e->directory, f, entry, false);
     if (f->delayed_first != NULL) {
-        cause_t c = cause_of(e, &m);
+        causer_t c = cause_of(e, &m);
         fire_all(e, f, &c);
     } else
         engine_answer(e, m.client, m.request, MEMO_OK);
@@ -233,13 +283,13 @@ void on_delay(engine_t *e, const wire_message_t *m)
 {
     folder_t *f = directory_get(&e->directory, &m->folders[1].name);
     uint32_t trigger = wire_server_of(&m->folders[0].name, e->servers);
-    bool room = f != NULL && folder_has_room(f, m->size);
+    bool room = f != NULL && folder_has_room(f, m->size), fallen = server_fallen(e, trigger);
     wire_message_t hold = *m;
 
-    if (!room || !folder_reserve(f, trigger, m->size)) {
+    if (fallen || !room || !folder_reserve(f, trigger, m->size)) {
         if (f != NULL)
             directory_touch(&e->directory, f);
-        engine_refuse(e, m, f == NULL || room ? MEMO_ENOMEM : MEMO_EFULL);
+        engine_refuse(e, m, fallen ? MEMO_EPEER : f == NULL || room ? MEMO_ENOMEM : MEMO_EFULL);
         return;
     }
     hold.type = WIRE_HOLD;
@@ -259,9 +309,14 @@ static void give_room_back(engine_t *e, const memo_folder_t *target, uint64_t si
 /* At the trigger's: it waits there, or fires at once. */
 void on_hold(engine_t *e, const wire_message_t *m)
 {
-    folder_t *f = directory_get(&e->directory, &m->folders[0].name);
+    bool fallen = server_fallen(e, m->from);
+    folder_t *f = fallen ? NULL : directory_get(&e->directory, &m->folders[0].name);
     delayed_t *d = f != NULL ? malloc(sizeof *d) : NULL;
 
+    if (fallen) { /* it was the target's */
+        engine_refuse(e, m, MEMO_EPEER);
+        return;
+    }
     if (d == NULL) {
         give_room_back(e, &m->folders[1].name, m->size);
         engine_refuse(e, m, MEMO_ENOMEM);
@@ -272,7 +327,7 @@ void on_hold(engine_t *e, const wire_message_t *m)
     f->delayed_last = d;
     e->directory.delayed++;
     if (f->memos > 0) {
-        cause_t c = cause_of(e, m);
+        causer_t c = cause_of(e, m);
         fire_all(e, f, &c);
     } else
         engine_answer(e, m->client, m->request, MEMO_OK);
@@ -286,14 +341,28 @@ void on_unreserve(engine_t *e, const wire_message_t *m)
         directory_touch(&e->directory, f);
 }
 
+/* That of a FIRE, which has room for it; NULL: it was never reserved. A server's last words may come when its
+ * promise has ended with it. */
+static folder_t *promised_folder(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f = directory_find(&e->directory, &m->folders[0].name);
+
+    if (f != NULL && folder_unreserve(f, m->from, m->size))
+        return f;
+    if (!server_fallen(e, m->from))
+        return NULL;
+    f = directory_get(&e->directory, &m->folders[0].name);
+    return f != NULL && folder_has_room(f, m->size) ? f : NULL;
+}
+
 /* At the target's again: into the room that was reserved. */
 void on_fire(engine_t *e, const wire_message_t *m)
 {
-    folder_t *f = directory_find(&e->directory, &m->folders[0].name);
+    folder_t *f = promised_folder(e, m);
     entry_t *entry;
 
-    if (f == NULL || !folder_unreserve(f, m->from, m->size)) { /* it was never reserved */
-        cause_t c = cause_of(e, m);
+    if (f == NULL) {
+        causer_t c = cause_of(e, m);
         e->io.free(e->io.arg, m->memo);
         e->figures.dropped++;
         cause_told(e, &c);

@@ -24,6 +24,8 @@
  * else is in flight. Then server 0 has all servers end those requests (COMMIT), and tells the clients (QUIET).
  * Otherwise they thaw.
  *
+ * When a server has died it is never quiet any more: clients end such calls with MEMO_EPEER.
+ *
  * Someone whose wait is timed out or cancelled WITHDRAWs first; if the verdict has been reached meanwhile he gets
  * that. A server whose figures change after it told them says AGAIN, once: so no quiet is overlooked, and nobody
  * polls.
@@ -186,7 +188,7 @@ static void begin_wave(engine_t *e)
 {
     wave_t *w = &e->wave;
 
-    if (w->state != WAVE_NONE || !all_idle(e))
+    if (w->state != WAVE_NONE || !all_idle(e) || e->some_fallen)
         return;
     *w = (wave_t){.state = WAVE_PROBING, .round = w->round + 1};
     send_all(e, WIRE_PROBE);
@@ -312,6 +314,12 @@ static void withdraw(engine_t *e, const wire_message_t *m)
     r->valid = false;
     e->wave.spoiled = true;
     engine_tell(e, m->client, &reply);
+}
+
+void quiet_never(engine_t *e)
+{
+    thaw(e);
+    e->wave.state = WAVE_NONE;
 }
 
 void quiet_client_died(engine_t *e, uint32_t client)

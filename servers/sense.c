@@ -166,7 +166,9 @@ static bool fits_type(const engine_t *e, const wire_message_t *m)
     case WIRE_LINK:
         return m->how == WIRE_HOW_STRICT;
     case WIRE_GONE:
-        return is_client(e, m->number[0]) && m->number[0] != m->from && m->number[1] <= 1;
+        return m->number[0] < (uint64_t)e->servers + e->clients && m->number[0] != e->self &&
+               m->number[0] != m->from && m->number[1] <= 1 &&
+               (m->number[2] == 0 || (m->number[2] == 1 && m->number[0] < e->servers && m->from < e->servers));
     case WIRE_HOLD: /* by who holds its target */
         return server_of(e, m, 1) == m->from;
     case WIRE_UNLOCK:

@@ -6,6 +6,7 @@
  *   stub_chain.c  strict skips and joins by chaining
  *   stub_join.c   joins
  *   stub_quiet.c  the client's part in quiet
+ *   stub_dead.c   servers that die
  */
 #ifndef STUB_PARTS_H
 #define STUB_PARTS_H
@@ -23,11 +24,11 @@ typedef enum call_kind {
 } call_kind_t;
 
 enum {
-    CALL_ASKED = 0, /* waiting for answers */
-    CALL_UNLINKING, /* STRICT: the second phase */
-    CALL_ACCEPTING, /* something is held, and was accepted: it will come */
+    CALL_ASKED = 0,  /* waiting for answers */
+    CALL_UNLINKING,  /* STRICT: the second phase */
+    CALL_ACCEPTING,  /* something is held, and was accepted: it will come */
     CALL_CANCELLING, /* LATCH: every server is to say that it gave nothing */
-    CALL_WATCHING   /* a join that waits at the server that had not enough */
+    CALL_WATCHING    /* a join that waits at the server that had not enough */
 };
 
 #define NO_PART UINT32_MAX
@@ -48,7 +49,8 @@ struct stub {
     uint32_t room, used; /* of the table; calls not over */
     uint32_t *spare;     /* places free */
     uint32_t spares;
-    uint64_t begun; /* the high half */
+    uint64_t begun;        /* the high half */
+    bool *dead, some_dead; /* servers */
     /* stub_quiet.c */
     stub_call_t *quiet;
     uint32_t quiet_calls; /* until-quiet calls that wait */
@@ -117,6 +119,9 @@ void quiet_drop(stub_t *s, stub_call_t *call);
 bool quiet_cancel(stub_t *s, stub_call_t *call);
 void quiet_receive(stub_t *s, const wire_message_t *m);
 void quiet_look(stub_t *s);
+
+/* Whether one of the servers without which the call cannot end has died. */
+bool call_needs_dead(const stub_t *s, const stub_call_t *call);
 
 /* The cancel, once it is no question of quiet any more. */
 void call_cancel_now(stub_t *s, stub_call_t *call);

@@ -47,7 +47,6 @@ struct pending {
     bool cancelled;        /* the stub was told */
     bool far;              /* a server of another node has a part in it */
     bool puts;             /* brings a memo somewhere: it counts as in flight for quiet */
-    uint32_t other_server; /* + 1: a server besides the stub's own; 0 none */
     /* A put's memo as it was, in case it is refused. */
     struct memo *memo;
     struct memo *kept; /* the same while its bytes travel: freed when they have arrived */
@@ -182,8 +181,6 @@ bool space_holds(const mpi_space_t *sp, const memo_t *m);
 void pending_begin(mpi_space_t *sp, pending_t *p, thread_t *waits);
 void pending_concerns(mpi_space_t *sp, pending_t *p, const memo_folder_t folders[], size_t n);
 void pending_concerns_server(mpi_space_t *sp, pending_t *p, uint32_t server);
-/* A server without which it does not end, though the stub asks others: MEMO_EPEER when that is dead. */
-int pending_needs(mpi_space_t *sp, pending_t *p, uint32_t server);
 /* The same for one that carries a memo of ours: notes what it was. One that waits for room is not in flight. */
 void pending_carries(mpi_space_t *sp, pending_t *p, struct memo *m, bool waits);
 

@@ -110,13 +110,6 @@ void pending_concerns(mpi_space_t *sp, pending_t *p, const memo_folder_t folders
         pending_concerns_server(sp, p, wire_server_of(&folders[i], sp->launch.servers));
 }
 
-int pending_needs(mpi_space_t *sp, pending_t *p, uint32_t server)
-{
-    pending_concerns_server(sp, p, server);
-    p->other_server = server + 1;
-    return atomic_load(&sp->gone[server]) ? MEMO_EPEER : MEMO_OK;
-}
-
 void pending_carries(mpi_space_t *sp, pending_t *p, struct memo *m, bool waits)
 {
     p->memo = m;
@@ -352,17 +345,6 @@ static void look_far(mpi_space_t *sp)
             pendings_server_died(sp, peer);
 }
 
-static void abandon_all(mpi_space_t *sp, uint32_t server)
-{
-    pending_t *p, *next;
-
-    for (p = sp->live; p != NULL; p = next) {
-        next = p->next;
-        if (stub_needs(&p->call, server) || p->other_server == server + 1)
-            stub_abandon(sp->stub, &p->call, MEMO_EPEER);
-    }
-}
-
 void pendings_lost(mpi_space_t *sp)
 {
     uint32_t server;
@@ -375,6 +357,6 @@ void pendings_lost(mpi_space_t *sp)
         if (atomic_load(&sp->gone[server])) {
             if (!launch_near(&sp->launch, server))
                 sp->far->ops->forget(sp->far, server);
-            abandon_all(sp, server);
+            stub_server_died(sp->stub, server);
         }
 }

@@ -91,9 +91,8 @@ static int delay(mpi_space_t *sp, self_t *s, const memo_folder_t *trigger, const
     pending_begin(sp, &p, space_thread(s));
     pending_concerns(sp, &p, target, 1);
     pending_carries(sp, &p, m, false);
-    result = pending_needs(sp, &p, wire_server_of(trigger, sp->launch.servers));
-    if (result == MEMO_OK)
-        result = stub_delay(sp->stub, &p.call, trigger, target, near_wire(m));
+    pending_concerns_server(sp, &p, wire_server_of(trigger, sp->launch.servers));
+    result = stub_delay(sp->stub, &p.call, trigger, target, near_wire(m));
     result = pending_begun(sp, &p, result);
     return result == MEMO_OK ? finish(sp, s, &p, WAIT_FOREVER) : result;
 }

@@ -129,20 +129,19 @@ static int collect(mpi_space_t *sp, self_t *s, mpi_request_t *q, memo_t **m, siz
 static int begin(mpi_space_t *sp, mpi_request_t *q, const memo_select_t *select)
 {
     pending_t *p = &q->pending;
-    int result = MEMO_OK;
+    int result;
 
     list_add(sp, q);
     pending_begin(sp, p, NULL);
     pending_concerns(sp, p, select->folders, select->count);
     if (q->quiet) {
-        result = pending_needs(sp, p, 0);
+        pending_concerns_server(sp, p, 0);
         part_request(sp, 1, NULL);
     }
     if (q->deadline != WAIT_FOREVER)
         timed_add(sp, q);
     p->ended = ended;
-    if (result == MEMO_OK)
-        result = stub_select(sp->stub, &p->call, select, q->rotates ? (uint32_t)(sp->rotate % select->count) : 0);
+    result = stub_select(sp->stub, &p->call, select, q->rotates ? (uint32_t)(sp->rotate % select->count) : 0);
     result = pending_begun(sp, p, result);
     if (result == MEMO_OK)
         return result;

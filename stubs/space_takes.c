@@ -19,17 +19,14 @@ int takes_explain(int result, size_t count)
 static int begin(mpi_space_t *sp, self_t *s, pending_t *p, const memo_select_t *select)
 {
     size_t start = select->choice == MEMO_ROTATE ? space_thread(s)->rotate % select->count : 0;
-    int result = MEMO_OK;
 
     pending_begin(sp, p, space_thread(s));
     pending_concerns(sp, p, select->folders, select->count);
     if (select->when_empty == MEMO_UNTIL_QUIET) {
-        result = pending_needs(sp, p, 0); /* who decides */
+        pending_concerns_server(sp, p, 0); /* who decides */
         part_takes(sp, s);
     }
-    if (result == MEMO_OK)
-        result = stub_select(sp->stub, &p->call, select, (uint32_t)start);
-    return pending_begun(sp, p, result);
+    return pending_begun(sp, p, stub_select(sp->stub, &p->call, select, (uint32_t)start));
 }
 
 static int select_whole(mpi_space_t *sp, self_t *s, const memo_select_t *select, int64_t deadline, memo_t **m,

@@ -184,7 +184,8 @@ static int send_simple(stub_t *s, stub_call_t *call, uint32_t server, wire_messa
     if (result != MEMO_OK)
         return result;
     call->server = server;
-    result = post(s, call, server, m);
+    call->trigger = m->type == WIRE_DELAY ? server_of(s, &m->folders[0].name) + 1 : 0;
+    result = call_needs_dead(s, call) ? MEMO_EPEER : post(s, call, server, m);
     if (result != MEMO_OK)
         call_undo(s, call);
     return result;
@@ -286,6 +287,8 @@ static int select_direct(stub_t *s, stub_call_t *call, const memo_select_t *sele
     int result;
 
     call->server = server_of(s, &select->folders[0]);
+    if (call_needs_dead(s, call))
+        return MEMO_EPEER;
     if (select->count == 1)
         return select_one(s, call, select->folders);
     result = call_group(s, call, select->folders, (uint32_t)select->count, start);
@@ -298,6 +301,8 @@ static int select_several(stub_t *s, stub_call_t *call, const memo_select_t *sel
 
     if (result != MEMO_OK)
         return result;
+    if (call_needs_dead(s, call))
+        return MEMO_EPEER;
     if (call->kind == CALL_CHAIN)
         return chain_begin(s, call);
     return latch_begin(s, call);
@@ -338,6 +343,8 @@ int stub_join(stub_t *s, stub_call_t *call, const memo_folder_t folders[], uint3
     if (result != MEMO_OK)
         return result;
     result = call_group(s, call, folders, n, 0);
+    if (result == MEMO_OK && call_needs_dead(s, call))
+        result = MEMO_EPEER;
     if (result == MEMO_OK)
         result = direct                ? call_send_part(s, call, 0, WIRE_JOIN, 0)
                  : kind == CALL_GATHER ? gather_begin(s, call)
@@ -456,44 +463,6 @@ void stub_cancel(stub_t *s, stub_call_t *call, int why)
     quiet_look(s);
 }
 
-/* What a join was given already. */
-static void give_back(stub_t *s, stub_call_t *call)
-{
-    uint32_t i;
-
-    for (i = 0; i < call->count && call->got > 0; i++)
-        if (call->folders[i].index < call->count && call->memos[call->folders[i].index] != NULL) {
-            s->io.back(s->io.arg, &call->folders[i].name, call->memos[call->folders[i].index]);
-            call->memos[call->folders[i].index] = NULL;
-        }
-}
-
-void stub_abandon(stub_t *s, stub_call_t *call, int result)
-{
-    if (call->result != MEMO_PENDING)
-        return;
-    if (call->kind == CALL_LATCH || call->kind == CALL_STRICT || call->kind == CALL_GATHER)
-        call_release(s, call, NO_PART, call->parts_count);
-    else if (call->kind == CALL_SIMPLE && call->quiet) /* it was server 0 that it needed besides */
-        call_send(s, call, call->server, WIRE_RELEASE, 0, NULL, 0);
-    give_back(s, call);
-    call_end(s, call, result);
-}
-
-bool stub_needs(const stub_call_t *call, uint32_t server)
-{
-    uint32_t i;
-
-    if (call->parts_count == 0)
-        return call->server == server;
-    if (call->state == CALL_ACCEPTING && (call->kind == CALL_LATCH || call->kind == CALL_STRICT))
-        return call->parts[call->chosen].server == server;
-    for (i = 0; i < call->parts_count; i++)
-        if (call->parts[i].server == server)
-            return true;
-    return false;
-}
-
 /* ---- making ---------------------------------------------------------------------------------------------- */
 
 stub_t *stub_new(stub_protocol_t protocol, uint32_t client, uint32_t servers, const stub_io_t *io)
@@ -507,6 +476,11 @@ stub_t *stub_new(stub_protocol_t protocol, uint32_t client, uint32_t servers, co
     s->servers = servers;
     s->io = *io;
     s->participants = 1;
+    s->dead = calloc(servers, sizeof *s->dead);
+    if (s->dead == NULL) {
+        free(s);
+        return NULL;
+    }
     return s;
 }
 
@@ -519,6 +493,7 @@ void stub_free(stub_t *s)
             forget(s, s->calls[i]);
     free(s->calls);
     free(s->spare);
+    free(s->dead);
     free(s);
 }
 

@@ -45,6 +45,7 @@ struct stub_call {
     bool cancelled, quiet, told;
     uint64_t reported; /* the report it was first in; 0 none */
     uint32_t server;   /* a call of one message's */
+    uint32_t trigger;  /* a DELAY's trigger's server + 1; 0: it is none */
     wire_how_t how;
     uint32_t flags;
     wire_folder_t
@@ -76,11 +77,9 @@ int stub_ask(stub_t *s, stub_call_t *call, wire_type_t type, uint32_t server, co
 /* Ends the call, with result `why` unless it is served: at once, or when the servers have said so. */
 void stub_cancel(stub_t *s, stub_call_t *call, int why);
 
-/* Whether the call cannot end without that server. */
-bool stub_needs(const stub_call_t *call, uint32_t server);
-
-/* The call is over with that result: a server that it needs is dead. The others let go of what they hold for it. */
-void stub_abandon(stub_t *s, stub_call_t *call, int result);
+/* That server has died. Calls that need it are over, with MEMO_EPEER: others let go of what they hold for them; and
+ * none begins. One that waits until quiet needs them all. */
+void stub_server_died(stub_t *s, uint32_t server);
 
 /* A message of a server. Its memo passes to the stub. */
 void stub_receive(stub_t *s, const wire_message_t *message);

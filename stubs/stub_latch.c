@@ -93,8 +93,8 @@ void latch_receive(stub_t *s, stub_call_t *call, const wire_message_t *m)
 }
 
 /*
- * Each server is asked to say that it gave nothing, so that whoever gives up has looked: what it did give is accepted. A
- * server that has answered says nothing more.
+ * Each server is asked to say that it gave nothing, so that whoever gives up has looked: what it did give is
+ * accepted. A server that has answered says nothing more.
  */
 void latch_cancel(stub_t *s, stub_call_t *call)
 {

@@ -45,8 +45,9 @@ typedef enum wire_type {
     WIRE_EACH,  /* number[0] where to go on (0: begin) -> ANSWER, number[0] the same (0: the end), memo: records */
     WIRE_LEAVE, /* drops all of the client's requests -> ANSWER OK: no memo comes after it */
     WIRE_BYE,   /* the client has gone back to nobody -> ANSWER OK, the last message to it */
-    WIRE_GONE,  /* number[0]: a client that died; said by whoever found it, maybe more than once; no answer.
-                   number[1]  not 0: what it had will yet come back, from who says so; then it is said again with 0 */
+    WIRE_GONE,  /* number[0]: a peer that died; said by whoever found it, maybe more than once; no answer.
+                   number[1] 1: what the client had will yet come back, from who says so; then it is said again with 0.
+                   number[2] 1: by a server, of a server: it knows, and has no more to do with it (fallen.c) */
     WIRE_RECEIVED, /* the memo of an ANSWER, taken from a folder of a server on another node, has arrived: request,
                       index; no answer */
 

@@ -53,7 +53,8 @@ static void done_select(sim_t *s, sim_op_t *op)
     bool right = (result == MEMO_NONE && (when == MEMO_SKIP || when == MEMO_STRICT_SKIP)) ||
                  (result == MEMO_QUIET && op->quiet) || (op->cancelled && result == op->why) ||
                  (result == MEMO_EFULL && s->no_memory && op->select.what == MEMO_COPY) ||
-                 (result == MEMO_ENOTSUP && op->select.choice == MEMO_OLDEST);
+                 (result == MEMO_ENOTSUP && op->select.choice == MEMO_OLDEST) ||
+                 (result == MEMO_EPEER && sim_needs_dead(s, op));
     if (!right || op->call.memo != NULL) {
         complain(s, op, "an answer that it cannot have");
     }
@@ -66,7 +67,8 @@ static void done_select(sim_t *s, sim_op_t *op)
 static void done_join(sim_t *s, sim_op_t *op)
 {
     if (op->call.result != MEMO_OK) {
-        if (!op->cancelled || op->call.result != op->why) {
+        if ((!op->cancelled || op->call.result != op->why) &&
+            (op->call.result != MEMO_EPEER || !sim_needs_dead(s, op))) {
             complain(s, op, "an answer that it cannot have");
         }
         for (uint32_t i = 0; i < op->count; i++) {
@@ -92,6 +94,12 @@ static void done_put(sim_t *s, sim_op_t *op)
         }
         if (op->kind == SIM_PUT || op->kind == SIM_PUT_START) {
             sim_order_put(s, op);
+        }
+        return;
+    }
+    if (result == MEMO_EPEER && sim_needs_dead(s, op)) {
+        if (op->call.memo != NULL) {
+            sim_lose(s, op->memo); /* it was never sent */
         }
         return;
     }
@@ -137,7 +145,8 @@ void sim_done(sim_t *s, sim_op_t *op)
         done_join(s, op);
         break;
     default:
-        if (op->call.result != MEMO_OK && !s->no_memory) {
+        if (op->call.result != MEMO_OK && !s->no_memory &&
+            (op->call.result != MEMO_EPEER || !sim_needs_dead(s, op))) {
             complain(s, op, "an answer that it cannot have");
         }
         if (op->call.memo != NULL) {

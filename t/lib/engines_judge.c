@@ -237,7 +237,7 @@ void sim_saw_receive(sim_t *s, uint32_t server, const wire_message_t *m)
         }
         break;
     case WIRE_GONE:
-        if (server == 0) {
+        if (server == 0 && m->number[0] >= s->servers) {
             note_death(s, (uint32_t)m->number[0] - s->servers);
         }
         break;
@@ -288,7 +288,7 @@ static bool is_quiet(const sim_t *s)
             }
         }
     }
-    return living > 0 && s->counting == 0;
+    return living > 0 && s->counting == 0 && s->dead_servers == 0;
 }
 
 void sim_look_for_quiet(sim_t *s)
@@ -390,6 +390,9 @@ static void judge_put(sim_t *s, const sim_op_t *op)
 
 static void judge_pending(sim_t *s, const sim_op_t *op)
 {
+    if (sim_needs_dead(s, op)) {
+        fail_op(s, op, "it needs a server that is dead");
+    }
     if (op->cancelled) {
         fail_op(s, op, "it was cancelled");
     }
@@ -488,6 +491,9 @@ void sim_judge_rest(sim_t *s)
         }
     }
     for (uint32_t server = 0; server < s->servers; server++) {
+        if (sim_is_dead(s, server)) {
+            continue;
+        }
         judge_figures(s, server, &expected[server]);
     }
     if (s->percent_quiet > 0 && is_quiet(s)) {

@@ -219,7 +219,7 @@ void sim_die(sim_t *s, sim_client_t *c)
     s->clock++;
     sim_trace(s, "client %u dies", c->number);
     c->life = SIM_IS_DEAD;
-    c->finder = sim_below(&s->random_op, s->servers);
+    c->finder = sim_some_server(s);
     c->found_early = sim_below(&s->random_op, 4) == 0;
     for (uint32_t server = 0; server < s->servers; server++) {
         cut_short(s, c, server);
@@ -242,6 +242,9 @@ void sim_die(sim_t *s, sim_client_t *c)
     }
     bool first = sim_below(&s->random_op, 4) != 0;
     for (uint32_t server = 0; first && server < s->servers; server++) {
+        if (sim_is_dead(s, server)) {
+            continue;
+        }
         sim_tell_gone(s, c, c->finder, server, true);
     }
     inherit(s, c);
@@ -257,7 +260,8 @@ void sim_find_dead(sim_t *s)
         }
         for (uint32_t server = 0; server < s->servers; server++) {
             uint32_t queue = (s->servers + i) * SIM_PEERS + server;
-            if ((c->told_gone >> server & 1) == 0 && (s->queues[queue].length == 0 || c->found_early)) {
+            if ((c->told_gone >> server & 1) == 0 && !sim_is_dead(s, server) &&
+                (s->queues[queue].length == 0 || c->found_early)) {
                 c->told_gone |= UINT64_C(1) << server;
                 sim_tell_gone(s, c, c->finder, server, false);
             }

@@ -107,6 +107,16 @@ void sim_drop_memo(void *arg, wire_memo_t *memo)
 {
     sim_server_t *server = arg;
     sim_t *s = server->sim;
+    if (sim_is_dead(s, server->number)) {
+        return; /* they are gone already */
+    }
+    /* It was to go to a server that has died, or came from it. */
+    bool lost = s->dead_servers != 0 && (sim_is_dead(s, s->server_of[memo->folder]) ||
+                                         (memo->fires && sim_is_dead(s, s->server_of[memo->trigger])));
+    if (lost && !memo->copy && !memo->made) {
+        sim_lose(s, memo);
+        return;
+    }
     sim_free_memo(s, memo, SIM_IN_ENGINE, server->number);
     if (!memo->copy && !memo->made && !memo->orphan && !s->ended) {
         sim_fail(s, "server %u frees memo %u", server->number, memo->number);

@@ -266,8 +266,10 @@ static void deliver_to_server(sim_t *s, uint32_t to, wire_message_t *m)
 {
     receive(s, to, m);
     take_refused(s, to);
-    if (m->type == WIRE_GONE && sim_below(&s->random, 3) == 0) { /* somebody else has found it, too */
-        sim_tell_gone(s, &s->client[m->number[0] - s->servers], (m->from + 1) % s->servers, to, m->number[1] != 0);
+    uint32_t another = (m->from + 1) % s->servers;
+    if (m->type == WIRE_GONE && m->number[0] >= s->servers && sim_below(&s->random, 3) == 0 &&
+        !sim_is_dead(s, another)) { /* has found it, too */
+        sim_tell_gone(s, &s->client[m->number[0] - s->servers], another, to, m->number[1] != 0);
     }
 }
 
@@ -276,6 +278,12 @@ static void deliver_to_client(sim_t *s, uint32_t from, sim_client_t *c, wire_mes
     if ((c->answers_bye >> from & 1) != 0) {
         sim_fail(s, "server %u sends %s to client %u after the answer to its BYE", from, sim_wire_names[m->type],
                  c->number);
+    }
+    if (c->life == SIM_IS_GONE && sim_is_dead(s, from)) { /* it did not wait for the last words of the dead */
+        if (m->memo != NULL) {
+            sim_lose(s, m->memo);
+        }
+        return;
     }
     if (m->memo != NULL) {
         sim_pass(s, m->memo, SIM_IN_MESSAGE, 0, SIM_IN_CLIENT, c->number, "delivery");
@@ -313,6 +321,10 @@ void sim_undeliverable(sim_t *s, uint32_t finder, wire_memo_t *memo)
         sim_free_memo(s, memo, SIM_IN_MESSAGE, 0);
         return;
     }
+    if (sim_is_dead(s, s->server_of[memo->folder])) {
+        sim_lose(s, memo);
+        return;
+    }
     wire_folder_t folder;
     wire_message_t m;
     make_return(s, finder, memo, &folder, &m);
@@ -340,6 +352,12 @@ static void engine_sends(void *arg, uint32_t to, const wire_message_t *message)
         }
     }
     sim_saw_send(s, server->number, to, message);
+    if (to < s->servers && sim_is_dead(s, to)) {
+        if (message->memo != NULL) {
+            sim_lose(s, message->memo);
+        }
+        return;
+    }
     if (to >= s->servers && to < s->servers + s->clients) {
         const sim_client_t *c = &s->client[to - s->servers];
         if (c->life == SIM_IS_DEAD) {
@@ -376,6 +394,9 @@ static int stub_sends(void *arg, uint32_t to, const wire_message_t *message)
     if (to >= s->servers) {
         sim_fail(s, "client %u sends to %u, which is no server", c->number, to);
     }
+    if ((c->knows_dead >> to & 1) != 0) {
+        return MEMO_EPEER;
+    }
     m.from = s->servers + c->number;
     if (m.client == 0) {
         m.client = m.from;
@@ -390,7 +411,11 @@ static int stub_sends(void *arg, uint32_t to, const wire_message_t *message)
         m.memo->counts = !outside;
         s->counting += !outside;
     }
-    sim_post(s, m.from, to, &m);
+    if (!sim_is_dead(s, to)) {
+        sim_post(s, m.from, to, &m);
+    } else if (m.memo != NULL) {
+        sim_lose(s, m.memo);
+    }
     return MEMO_OK;
 }
 
@@ -398,6 +423,10 @@ static void stub_gives_back(void *arg, const memo_folder_t *folder, wire_memo_t 
 {
     sim_client_t *c = arg;
     sim_check_memo(c->sim, memo, SIM_IN_CLIENT, c->number, "gift");
+    if (folder == NULL && c->sim->dead_servers != 0 && !memo->taken) {
+        sim_lose(c->sim, memo); /* a put that was refused when it was over */
+        return;
+    }
     if (c->n_backs == SIM_HELD) {
         sim_fail(c->sim, "client %u gives back %d memos at once", c->number, SIM_HELD);
     }

@@ -136,6 +136,9 @@ void sim_order_given(sim_t *s, uint32_t server, const sim_op_t *op, const wire_m
 /* A put has been acknowledged: delayed puts that waited for it are in their folders' servers, or further. */
 void sim_order_put(sim_t *s, const sim_op_t *put)
 {
+    if (s->dead_servers != 0) {
+        return; /* it may be lost */
+    }
     for (uint32_t i = 0; i < s->n_ops; i++) {
         const sim_op_t *op = &s->ops[i];
         if (op->kind != SIM_DELAY || !op->over || op->call.result != MEMO_OK || op->end >= put->begin ||

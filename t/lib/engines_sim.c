@@ -60,7 +60,7 @@ typedef struct profile {
 } profile_t;
 
 static const profile_t profiles[] = {
-    /*           PUT WAIT START SEL JOIN DELAY LIMIT COUNT STAT EACH FREE RETURN CANCEL LEAVE DIE */
+    /*           PUT WAIT START SEL JOIN DELAY LIMIT COUNT STAT EACH FREE RETURN CANCEL LEAVE DIE FALL */
     {"mixed", {30, 4, 10, 40, 8, 5, 0, 2, 1, 1, 6, 3, 8, 1, 1}, 25, 25, 25, 0, 20, 30},
     {"strict", {36, 0, 6, 50, 0, 0, 0, 0, 0, 0, 2, 2, 4, 0, 0}, 20, 15, 45, 0, 10, 30},
     {"joins", {45, 0, 5, 15, 30, 0, 0, 0, 0, 0, 2, 1, 6, 0, 0}, 15, 25, 25, 0, 10, 30},
@@ -69,12 +69,15 @@ static const profile_t profiles[] = {
     {"quiet", {14, 0, 4, 40, 0, 0, 0, 0, 0, 0, 4, 2, 2, 0, 0}, 15, 5, 5, 85, 20, 10},
     {"deaths", {30, 4, 10, 40, 8, 5, 0, 1, 1, 1, 6, 3, 4, 4, 8}, 25, 25, 25, 0, 20, 30},
     {"quiet and deaths", {14, 2, 4, 40, 3, 3, 0, 0, 0, 0, 4, 2, 2, 2, 3}, 15, 5, 5, 80, 20, 10},
-    /* Few folders on two servers, and little else than what has phases. */
+    {"dead servers", {30, 4, 10, 40, 8, 6, 2, 1, 1, 1, 6, 3, 6, 1, 1, 3}, 20, 20, 30, 0, 10, 40},
+    {"dead servers, quiet", {14, 2, 4, 40, 3, 3, 0, 0, 0, 0, 4, 2, 2, 1, 1, 2}, 15, 5, 15, 60, 20, 10},
+    /* Few folders on two servers, or three, and little else than what has phases. */
     {"latches", {40, 0, 4, 54, 2, 0, 0, 0, 0, 0, 2, 4, 4, 0, 0}, 5, 5, 45, 0, 35, 80},
+    {"latches and dead servers", {40, 2, 4, 54, 12, 4, 0, 0, 0, 0, 2, 4, 4, 0, 1, 4}, 5, 5, 45, 0, 0, 60},
     {"latches and deaths", {34, 2, 4, 50, 10, 2, 0, 0, 0, 0, 2, 8, 4, 1, 5}, 10, 10, 50, 0, 10, 50},
 };
 
-enum { PROFILES = sizeof profiles / sizeof profiles[0], FIRST_SMALL = 8 };
+enum { PROFILES = sizeof profiles / sizeof profiles[0], FIRST_SMALL = 10 };
 
 static uint32_t decided(uint32_t given, uint32_t drawn)
 {
@@ -107,7 +110,8 @@ static void decide(sim_t *s)
         s->starved[i] = sim_below(r, peers) * SIM_PEERS + sim_below(r, peers);
     }
     if (p >= &profiles[FIRST_SMALL]) {
-        s->servers = s->plan.protocol == SIM_SINGLE ? 1 : decided(s->plan.servers, 2);
+        s->servers =
+            s->plan.protocol == SIM_SINGLE ? 1 : decided(s->plan.servers, s->weights[SIM_FALL] > 0 ? 3 : 2);
         s->folders = decided(s->plan.folders, 2 + sim_below(r, 2));
         s->local = false;
     }
@@ -205,6 +209,7 @@ void sim_begin(sim_t *s, const sim_plan_t *plan)
     /* Operations, memos and stays are cleared as they are made. */
     size_t ops = offsetof(sim_t, ops);
     memset((char *)s + offsetof(sim_t, text), 0, ops - offsetof(sim_t, text));
+    s->dead_servers = 0;
     s->n_ops = s->n_memos = s->n_stays = s->counting = 0;
     s->last_quietable = s->quiet_verdicts = 0;
     s->fire = NULL;
@@ -227,7 +232,9 @@ void sim_end(sim_t *s)
 {
     s->ended = true;
     for (uint32_t i = 0; i < s->servers; i++) {
-        engine_free(s->server[i].engine);
+        if (!sim_is_dead(s, i)) {
+            engine_free(s->server[i].engine);
+        }
     }
     for (uint32_t i = 0; i < s->clients; i++) {
         stub_free(s->client[i].stub);
@@ -245,13 +252,17 @@ static void deliver_one(sim_t *s)
     }
     sim_deliver(s, sim_choose_queue(s));
     sim_find_dead(s);
+    sim_find_fallen(s);
+    sim_learn_of_dead(s, false);
     sim_look_for_quiet(s);
 }
 
 void sim_settle(sim_t *s)
 {
-    while (s->waiting > 0) {
-        deliver_one(s);
+    while (s->waiting > 0 || sim_learn_of_dead(s, true)) {
+        if (s->waiting > 0) {
+            deliver_one(s);
+        }
     }
 }
 
@@ -270,6 +281,8 @@ static void give_up_one(sim_t *s)
 static void step(sim_t *s)
 {
     bool more = s->begun < s->plan.operations;
+    while (s->waiting == 0 && sim_learn_of_dead(s, true)) {
+    }
     if (s->waiting == 0) {
         sim_judge_rest(s);
     }
@@ -384,6 +397,9 @@ static void judge_end(sim_t *s)
     }
     for (uint32_t i = 0; i < s->servers; i++) {
         engine_figures_t f;
+        if (sim_is_dead(s, i)) {
+            continue;
+        }
         engine_look(s->server[i].engine, &f);
         if (f.folders != 0 || f.requests != 0 || f.bytes != 0) {
             sim_fail(s, "server %u is empty, and has %" PRIu64 " folders, %" PRIu64 " requests, %" PRIu64 " bytes",

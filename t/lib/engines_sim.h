@@ -50,6 +50,7 @@ typedef enum sim_kind {
     SIM_CANCEL,
     SIM_LEAVE,
     SIM_DIE,
+    SIM_FALL, /* a server dies */
     SIM_KINDS,
     /* what clients do by themselves */
     SIM_BACK = SIM_KINDS,
@@ -164,9 +165,10 @@ typedef struct sim_client {
     uint32_t asks;        /* LEAVE and BYE not answered yet */
     uint64_t answers_bye; /* servers that have answered BYE */
     bool in_after;
-    uint32_t finder;    /* of its death, a server */
-    bool found_early;   /* before all that it sent has come */
-    uint64_t told_gone; /* servers that have been told of its death */
+    uint64_t knows_dead; /* servers, that it knows to be dead */
+    uint32_t finder;     /* of its death, a server */
+    bool found_early;    /* before all that it sent has come */
+    uint64_t told_gone;  /* servers that have been told of its death */
 } sim_client_t;
 
 typedef struct sim_server {
@@ -176,6 +178,9 @@ typedef struct sim_server {
     uint32_t owned;                 /* memos that it has */
     wire_memo_t *refused[SIM_HELD]; /* what it sent to the dead comes back before it hears anything else */
     uint32_t n_refused;
+    uint32_t finder;    /* of its death, another server */
+    bool found_early;   /* before all that it sent has come */
+    uint64_t told_gone; /* servers that have been told of its death */
 } sim_server_t;
 
 typedef enum sim_protocol { SIM_SINGLE, SIM_LATCH, SIM_CHAIN } sim_protocol_t;
@@ -226,6 +231,7 @@ typedef struct sim {
     uint64_t memo_limit[SIM_FOLDERS], byte_limit[SIM_FOLDERS]; /* as the servers know them */
     uint64_t history_limits[SIM_FOLDERS];
     sim_server_t server[SIM_SERVERS];
+    uint64_t dead_servers;
     sim_client_t client[SIM_CLIENTS];
     sim_queue_t queues[SIM_PEERS * SIM_PEERS];
     uint64_t busy_low, busy_high; /* queues that are not empty, by number */
@@ -310,6 +316,8 @@ sim_op_t *sim_op(sim_t *s, sim_kind_t kind, uint32_t client, uint32_t thread);
 void sim_call(sim_t *s, sim_op_t *op);
 bool sim_may_cancel(const sim_op_t *op);
 void sim_cancel(sim_t *s, sim_op_t *op, int why);
+/* The server that is asked where no folder says it. */
+uint32_t sim_asked_server(const sim_t *s, const sim_op_t *op);
 void sim_text_of(const sim_t *s, const sim_op_t *op, char text[SIM_TEXT]);
 
 /* ---- engines_done.c ---- */
@@ -328,6 +336,21 @@ void sim_find_dead(sim_t *s);
 /* `more`: what it had is yet to come back. */
 void sim_tell_gone(sim_t *s, const sim_client_t *c, uint32_t from, uint32_t to, bool more);
 uint32_t sim_participants(const sim_client_t *c);
+
+/* ---- engines_fall.c: servers that die ---- */
+
+void sim_fall(sim_t *s, uint32_t server);
+bool sim_is_dead(const sim_t *s, uint32_t server);
+/* Whether it cannot end but with MEMO_EPEER, or could before the death. */
+bool sim_needs_dead(const sim_t *s, const sim_op_t *op);
+/* One that lives. */
+uint32_t sim_some_server(sim_t *s);
+/* The memo goes with its server. */
+void sim_lose(sim_t *s, wire_memo_t *memo);
+/* Those servers that find it now are told of a server's death. */
+void sim_find_fallen(sim_t *s);
+/* Some clients, or all, learn of servers' deaths: whether one did. */
+bool sim_learn_of_dead(sim_t *s, bool all);
 
 /* ---- engines_judge.c ---- */
 

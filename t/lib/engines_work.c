@@ -114,8 +114,7 @@ static int begin_call(sim_op_t *op, stub_t *stub, uint32_t server)
     }
 }
 
-/* The server that is asked where no folder says it. */
-static uint32_t asked_server(const sim_t *s, const sim_op_t *op)
+uint32_t sim_asked_server(const sim_t *s, const sim_op_t *op)
 {
     if (op->kind == SIM_LEAVING || op->kind == SIM_BYE) {
         return (uint32_t)op->memo_limit;
@@ -149,15 +148,17 @@ void sim_call(sim_t *s, sim_op_t *op)
     }
     sim_after(s, c);
     op->call.result = MEMO_OK;
-    int result = begin_call(op, c->stub, asked_server(s, op));
+    int result = begin_call(op, c->stub, sim_asked_server(s, op));
     if (result != MEMO_OK) {
         char text[SIM_TEXT];
         sim_text_of(s, op, text);
         bool oldest = op->kind == SIM_SELECT && op->select.choice == MEMO_OLDEST && result == MEMO_ENOTSUP;
-        if (!oldest || op->over) {
+        bool dead = result == MEMO_EPEER && sim_needs_dead(s, op);
+        if ((!oldest && !dead) || op->over) {
             sim_fail(s, "refused with %d: %s", result, text);
         }
         op->call.result = result;
+        op->call.memo = op->memo; /* still ours */
         sim_done(s, op);
     }
     sim_after(s, c);
@@ -380,6 +381,12 @@ bool sim_operate(sim_t *s)
     /* The first client stays: somebody has to find what the others leave. */
     if ((kind == SIM_LEAVE || kind == SIM_DIE) && c->number == 0) {
         kind = SIM_PUT;
+    }
+    if (kind == SIM_FALL) {
+        if ((uint32_t)__builtin_popcountll(s->dead_servers) + 1 < s->servers) {
+            sim_fall(s, sim_some_server(s));
+        }
+        return true;
     }
     sim_client_t *victim = &s->client[below(s, s->clients)];
     if (kind == SIM_DIE && victim->life != SIM_LIVES && victim->life < SIM_IS_GONE) {
