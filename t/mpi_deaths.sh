@@ -69,6 +69,10 @@ fate "mpi-chain:?servers=2" aborted 5
 fate "mpi-chain:?servers=2" forked 5
 fate "mpi-latch:?servers=2" one_server_killed 6
 fate "mpi-chain:?servers=2&nodes=2" one_server_killed 6
+fate "mpi-latch:?servers=2&nodes=2" other_server_killed 6
+fate "mpi-chain:?servers=2" other_server_killed 6
+fate "mpi-chain:?servers=2" killed_in_chain 5
+fate "mpi-chain:?servers=2&nodes=2" killed_in_chain 6
 ends_badly "killed without a guard" "$BUILD/t/mpi/fates" mpi-single: killed
 for us in 1000 30000 60000; do
     ends_badly "killed after $us us, in memo_open" "$BUILD/memo" guard "$BUILD/t/mpi/fates" mpi-single: in_open $us

@@ -452,26 +452,52 @@ static memo_folder_t folder_of(uint32_t server)
     return f;
 }
 
-/* One of two servers is killed while clients wait at both: what needs it ends, and leaves nothing at the other. */
-static void one_server_killed(void)
+static void kill_server(uint32_t server)
 {
-    const memo_folder_t f[2] = {folder_of(0), folder_of(1)};
+    for (int i = 0; i < job_ranks; i++)
+        if (!board->client[i] && server-- == 0)
+            kill(board->pid[i], SIGKILL);
+}
+
+/* Every kind of call that needs the dead one, and says so in a sentence; and one that does not. */
+static bool end_without(const memo_folder_t *alive, const memo_folder_t *dead)
+{
+    const memo_folder_t f[2] = {*alive, *dead}, g[2] = {*dead, *alive};
+    memo_select_t select = MEMO_SELECT_INIT;
+    memo_t *m[2] = {NULL, NULL}, *put = NULL;
+    bool right;
+    select.folders = alive;
+    select.count = 1;
+    select.when_empty = MEMO_UNTIL_QUIET;
+    memo_alloc(s, 8, &put);
+    right = memo_strict_alt_skip(s, f, 2, m, NULL) == MEMO_EPEER && strstr(memo_errmsg(), "gone") != NULL &&
+            memo_strict_alt_skip(s, g, 2, m, NULL) == MEMO_EPEER && memo_alt_skip(s, f, 2, m, NULL) == MEMO_EPEER &&
+            memo_get_all_for(s, f, 2, m, 0) == MEMO_EPEER && memo_get_skip(s, dead, m) == MEMO_EPEER &&
+            memo_put_delayed(s, alive, dead, put) == MEMO_EPEER &&
+            memo_put_delayed(s, dead, alive, put) == MEMO_EPEER && memo_select(s, &select, m, NULL) == MEMO_EPEER &&
+            memo_get_skip(s, alive, m) == MEMO_NONE;
+    memo_free(put);
+    return right;
+}
+
+/* One of two servers is killed while clients wait at both: what needs it ends, and leaves nothing at the other. */
+static void killed_of_two(uint32_t server)
+{
+    const memo_folder_t f[2] = {folder_of(0), folder_of(1)}, *alive = &f[1 - server], *dead = &f[server];
     uint64_t memos = 9, waiters = 9;
     memo_t *m[2] = {NULL, NULL};
+    if (is_judge() && memo_put_delayed(s, alive, dead, take(&a)) != MEMO_OK)
+        fprintf(stderr, "# no delayed put: %s\n", memo_errmsg());
     if (is_victim()) {
+        put_text(&a, "delayed");
         while (waiters != (uint64_t)ranks - 1) {
-            memo_count(s, &f[1], NULL, &waiters);
+            memo_count(s, alive, NULL, &waiters);
             nap(MS);
         }
-        for (int i = 0; i < job_ranks; i++)
-            if (!board->client[i]) {
-                kill(board->pid[i], SIGKILL);
-                break;
-            }
+        kill_server(server);
     }
     int rc = me % 2 == 0 ? memo_alt_for(s, f, 2, m, NULL, PATIENCE) : memo_alt(s, f, 2, m, NULL);
-    if (rc == MEMO_EPEER && memo_strict_alt_skip(s, f, 2, m, NULL) == MEMO_EPEER &&
-        memo_get_all_for(s, f, 2, m, 0) == MEMO_EPEER && memo_get_skip(s, &f[1], m) == MEMO_NONE)
+    if (rc == MEMO_EPEER && end_without(alive, dead))
         board->beside++;
     else
         fprintf(stderr, "# client %d: %s\n", me, memo_strerror(rc));
@@ -481,10 +507,48 @@ static void one_server_killed(void)
         return;
     tap_is_int((int)board->beside, ranks, "calls that need a dead server answer MEMO_EPEER, others go on");
     for (int64_t end = now_ns() + PATIENCE; waiters != 0 && now_ns() < end; nap(MS))
-        memo_count(s, &f[1], &memos, &waiters);
+        memo_count(s, alive, &memos, &waiters);
     tap_is_int((int)waiters, 0, "nothing of them is left at the other server");
-    put_text(&f[1], "token");
-    tap_ok(comes(&f[1], "token", false), "which serves");
+    tap_is_int(put_text(alive, "token"), MEMO_OK, "which takes a put, though what that fires is lost");
+    tap_ok(comes(alive, "token", false), "and serves");
+}
+
+static void one_server_killed(void)
+{
+    killed_of_two(0);
+}
+
+static void other_server_killed(void)
+{
+    killed_of_two(1);
+}
+
+/* A strict skip has gone on from the first server to the second, which is stopped, and killed: the first one's
+ * folder does not stay locked. */
+static void killed_in_chain(void)
+{
+    const memo_folder_t f[2] = {folder_of(0), folder_of(1)};
+    memo_t *m = NULL;
+    int pid = 0;
+    for (int i = 0; i < job_ranks; i++)
+        if (!board->client[i])
+            pid = board->pid[i];
+    if (is_victim()) {
+        await(1);
+        int rc = memo_strict_alt_skip(s, f, 2, &m, NULL);
+        fprintf(stderr, "# %s\n", memo_errmsg());
+        board->step = rc == MEMO_EPEER ? 2 : 3;
+    }
+    if (!is_judge())
+        return;
+    kill(pid, SIGSTOP);
+    board->step = 1;
+    nap(100 * MS);
+    kill(pid, SIGKILL);
+    await(2);
+    tap_is_int((int)board->step, 2, "a strict skip whose next server dies answers MEMO_EPEER");
+    tap_is_int(put_text(&f[0], "token"), MEMO_OK, "its folder at the first is free again");
+    tap_ok(comes(&f[0], "token", false), "and serves");
 }
 
 /* ---- from beginning to end --------------------------------------------------------------------------------- */
@@ -508,6 +572,8 @@ static const struct {
     {"forked", forked},
     {"servers_killed", servers_killed},
     {"one_server_killed", one_server_killed},
+    {"other_server_killed", other_server_killed},
+    {"killed_in_chain", killed_in_chain},
 };
 
 static bool map_board(void)
