@@ -346,7 +346,7 @@ typedef struct memo_stat {
     uint64_t waiters;       /* get structures linked into folders */
     uint64_t clients;       /* handles open */
     uint64_t receivers;     /* * threads and handles that can be sent messages, now */
-    uint64_t deaths;        /* * clients that died without closing and were cleaned up after */
+    uint64_t deaths;        /* clients that died without closing and were cleaned up after */
     uint64_t redelivered;   /* memos that went back because their holder died or closed */
     uint64_t dropped;       /* memos that on_death=drop dropped */
     uint64_t puts;          /* puts done */

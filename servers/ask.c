@@ -44,6 +44,7 @@ void on_stat(engine_t *e, const wire_message_t *m)
                         .bytes = e->directory.bytes,
                         .waiters = e->directory.waiters,
                         .clients = e->present,
+                        .deaths = e->figures.deaths,
                         .redelivered = e->figures.redelivered,
                         .dropped = e->figures.dropped,
                         .puts = e->figures.puts,
@@ -170,6 +171,8 @@ void on_gone(engine_t *e, const wire_message_t *m)
         drop_deferred(e, client, false);
         end_requests(e, client, true);
     }
-    if (m->number[1] == 0)
+    if (m->number[1] == 0) {
+        e->figures.deaths++;
         depart(e, client);
+    }
 }

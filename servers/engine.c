@@ -435,25 +435,45 @@ static void on_received(engine_t *e, const wire_message_t *m)
 
 /* What sense.c lets through. */
 static const handler_t handlers[WIRE_TYPES] = {
-    [WIRE_PUT] = {on_put, false, true},         [WIRE_RETURN] = {on_return, false, false},
-    [WIRE_DELAY] = {on_delay, false, false},    [WIRE_SELECT] = {on_select, true, true},
-    [WIRE_LATCH] = {on_select, true, true},     [WIRE_LINK] = {on_select, true, true},
-    [WIRE_UNLINK] = {on_unlink, true, false},   [WIRE_ACCEPT] = {on_accept, true, false},
-    [WIRE_RELEASE] = {on_release, true, false}, [WIRE_CANCEL] = {on_cancel, true, false},
-    [WIRE_JOIN] = {on_join, true, true},        [WIRE_WATCH] = {on_join, true, true},
-    [WIRE_GATHER] = {on_gather, true, true},    [WIRE_CHAIN] = {on_chain, true, true},
-    [WIRE_NEXT] = {on_chain, false, true},      [WIRE_UNLOCK] = {on_unlock, false, false},
-    [WIRE_LIMIT] = {on_limit, true, false},     [WIRE_COUNT] = {on_count, true, false},
-    [WIRE_STAT] = {on_stat, true, false},       [WIRE_EACH] = {on_each, true, false},
-    [WIRE_LEAVE] = {on_leave, true, false},     [WIRE_BYE] = {on_bye, true, false},
-    [WIRE_GONE] = {on_gone, false, false},      [WIRE_RECEIVED] = {on_received, true, false},
-    [WIRE_HOLD] = {on_hold, false, false},      [WIRE_UNRESERVE] = {on_unreserve, false, false},
-    [WIRE_FIRE] = {on_fire, false, false},      [WIRE_FIRED] = {on_fired, false, false},
-    [WIRE_IDLE] = {on_quiet, true, false},      [WIRE_WITHDRAW] = {on_quiet, true, false},
-    [WIRE_PROBE] = {on_quiet, false, false},    [WIRE_PROBED] = {on_quiet, false, false},
-    [WIRE_FREEZE] = {on_quiet, false, false},   [WIRE_FROZEN] = {on_quiet, false, false},
-    [WIRE_COMMIT] = {on_quiet, false, false},   [WIRE_COMMITTED] = {on_quiet, false, false},
-    [WIRE_THAW] = {on_quiet, false, false},     [WIRE_AGAIN] = {on_quiet, false, false},
+    [WIRE_PUT] = {on_put, false, true},
+    [WIRE_RETURN] = {on_return, false, false},
+    [WIRE_DELAY] = {on_delay, false, false},
+    [WIRE_SELECT] = {on_select, true, true},
+    [WIRE_LATCH] = {on_select, true, true},
+    [WIRE_LINK] = {on_select, true, true},
+    [WIRE_UNLINK] = {on_unlink, true, false},
+    [WIRE_ACCEPT] = {on_accept, true, false},
+    [WIRE_RELEASE] = {on_release, true, false},
+    [WIRE_CANCEL] = {on_cancel, true, false},
+    [WIRE_JOIN] = {on_join, true, true},
+    [WIRE_WATCH] = {on_join, true, true},
+    [WIRE_GATHER] = {on_gather, true, true},
+    [WIRE_CHAIN] = {on_chain, true, true},
+    [WIRE_NEXT] = {on_chain, false, true},
+    [WIRE_UNLOCK] = {on_unlock, false, false},
+    [WIRE_LIMIT] = {on_limit, true, false},
+    [WIRE_COUNT] = {on_count, true, false},
+    [WIRE_STAT] = {on_stat, true, false},
+    [WIRE_EACH] = {on_each, true, false},
+    [WIRE_LEAVE] = {on_leave, true, false},
+    [WIRE_BYE] = {on_bye, true, false},
+    [WIRE_GONE] = {on_gone, false, false},
+    [WIRE_RECEIVED] = {on_received, true, false},
+    [WIRE_DROP] = {on_drop, false, false},
+    [WIRE_HOLD] = {on_hold, false, false},
+    [WIRE_UNRESERVE] = {on_unreserve, false, false},
+    [WIRE_FIRE] = {on_fire, false, false},
+    [WIRE_FIRED] = {on_fired, false, false},
+    [WIRE_IDLE] = {on_quiet, true, false},
+    [WIRE_WITHDRAW] = {on_quiet, true, false},
+    [WIRE_PROBE] = {on_quiet, false, false},
+    [WIRE_PROBED] = {on_quiet, false, false},
+    [WIRE_FREEZE] = {on_quiet, false, false},
+    [WIRE_FROZEN] = {on_quiet, false, false},
+    [WIRE_COMMIT] = {on_quiet, false, false},
+    [WIRE_COMMITTED] = {on_quiet, false, false},
+    [WIRE_THAW] = {on_quiet, false, false},
+    [WIRE_AGAIN] = {on_quiet, false, false},
 };
 
 static void count_quiet(engine_t *e, const wire_message_t *m)
@@ -535,11 +555,6 @@ static void receive_own(engine_t *e)
     dispatch(e, &d->message);
     free(d);
     engine_settle(e);
-}
-
-void engine_dropped(engine_t *e, uint64_t memos)
-{
-    e->figures.dropped += memos;
 }
 
 void engine_receive(engine_t *e, const wire_message_t *message)

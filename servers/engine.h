@@ -38,9 +38,6 @@ void engine_free(engine_t *e);
  * MEMO_EINVAL, or dropped. */
 void engine_receive(engine_t *e, const wire_message_t *message);
 
-/* So many memos were dropped, by whoever found their holders dead: for the figures. */
-void engine_dropped(engine_t *e, uint64_t memos);
-
 /* All clients have said BYE, or died. */
 bool engine_finished(const engine_t *e);
 
@@ -53,6 +50,7 @@ typedef struct engine_figures {
     uint64_t deferred;                       /* messages that wait for a lock */
     uint64_t delayed;                        /* delayed puts held */
     uint64_t puts, takes, copies, redelivered, dropped;
+    uint64_t deaths;   /* clients that are gone without a BYE, with all that they had */
     uint64_t messages; /* to and from others, but for STAT and its answers */
     uint64_t strict_phases;
     uint64_t refused;  /* messages that made no sense */

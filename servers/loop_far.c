@@ -117,7 +117,8 @@ static bool cancels_roomless(loop_t *l, uint32_t peer, const wire_message_t *mes
 /* A memo that we have lent comes back before it was said to have arrived: what we have kept needs no room. */
 static bool brings_back_lent(loop_t *l, wire_message_t *message)
 {
-    bool names = message->type == WIRE_RETURN && loop_far_client(l, message->number[0]);
+    bool names =
+        (message->type == WIRE_RETURN || message->type == WIRE_DROP) && loop_far_client(l, message->number[0]);
     lent_memo_t *kept = NULL;
 
     if (names)

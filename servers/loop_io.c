@@ -27,6 +27,8 @@ static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
     size_t size;
     int result;
 
+    if (message->type == WIRE_DROP)
+        full.memo = NULL; /* that is all there is to know */
     if (m != NULL)
         full.size = m->size;
     size = codec_size(&full);
@@ -35,7 +37,8 @@ static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
         l->head_room = size;
     }
     codec_write(&full, l->head);
-    result = l->far->ops->send(l->far, to, l->head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
+    result = l->far->ops->send(l->far, to, l->head, size, full.memo != NULL ? hand_data(m) : NULL,
+                               full.memo != NULL ? m->size : 0);
     if (result != MEMO_OK)
         return result == MEMO_EPEER ? result : MEMO_EFULL;
     if (lent_by(message))
@@ -56,7 +59,7 @@ static int send_now(loop_t *l, uint32_t to, const wire_message_t *message)
  * holder had died; another one is nobody's. */
 void loop_unreachable(loop_t *l, const wire_message_t *message)
 {
-    wire_message_t back = {.type = WIRE_RETURN,
+    wire_message_t back = {.type = l->launch->uri.on_death == MEMO_ON_DEATH_DROP ? WIRE_DROP : WIRE_RETURN,
                            .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER,
                            .from = l->launch->self,
                            .client = l->launch->self,
@@ -70,10 +73,7 @@ void loop_unreachable(loop_t *l, const wire_message_t *message)
         return;
     if (message->type != WIRE_ANSWER || message->count == 0)
         near_free(l->s, near_memo(message->memo));
-    else if (l->launch->uri.on_death == MEMO_ON_DEATH_DROP) {
-        node_count_one(&l->s->body->counts.dropped);
-        near_free(l->s, near_memo(message->memo));
-    } else
+    else
         loop_send(l, wire_server_of(&back.folders[0].name, l->launch->servers), &back);
 }
 

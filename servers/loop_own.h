@@ -62,7 +62,6 @@ typedef struct loop {
     patience_t patience;
     patience_with_t asker; /* who was heard last */
     int64_t tried_ns;      /* when what waits for memory was tried last */
-    uint64_t dropped;      /* memos on this node, that the engine knows of */
     uint32_t rounds;
     /* A message of another node, as it is read or written. */
     wire_folder_t *folders;

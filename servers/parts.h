@@ -182,6 +182,7 @@ void refuse_nonsense(engine_t *e, const wire_message_t *m);
 
 void on_put(engine_t *e, const wire_message_t *m);
 void on_return(engine_t *e, const wire_message_t *m);
+void on_drop(engine_t *e, const wire_message_t *m);
 void on_limit(engine_t *e, const wire_message_t *m);
 void on_delay(engine_t *e, const wire_message_t *m);
 void on_hold(engine_t *e, const wire_message_t *m);

@@ -333,6 +333,12 @@ void on_hold(engine_t *e, const wire_message_t *m)
         engine_answer(e, m->client, m->request, MEMO_OK);
 }
 
+void on_drop(engine_t *e, const wire_message_t *m)
+{
+    (void)m;
+    e->figures.dropped++;
+}
+
 void on_unreserve(engine_t *e, const wire_message_t *m)
 {
     folder_t *f = directory_find(&e->directory, &m->folders[0].name);

@@ -65,6 +65,8 @@ static const sense_t senses[WIRE_TYPES] = {
     [WIRE_BYE] = {.from = CLIENT},
     [WIRE_GONE] = {.from = ANYBODY},
     [WIRE_RECEIVED] = {.from = CLIENT},
+    [WIRE_DROP] =
+        {.from = ANYBODY, .least = 1, .most = 1, .own = OWN_FIRST, .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER},
     [WIRE_HOLD] = {.from = SERVER, .memo = true, .whose = true, .least = 2, .most = 3, .own = OWN_FIRST},
     [WIRE_UNRESERVE] = {.from = SERVER, .least = 1, .most = 1, .own = OWN_FIRST},
     [WIRE_FIRE] = {.from = SERVER, .memo = true, .least = 1, .most = 1, .own = OWN_FIRST},
@@ -190,8 +192,8 @@ bool makes_sense(const engine_t *e, const wire_message_t *m)
 /* Nobody waits for an answer. */
 static bool is_silent(const wire_message_t *m)
 {
-    return m->type == WIRE_RELEASE || m->type == WIRE_RECEIVED || m->type == WIRE_GONE || m->type == WIRE_IDLE ||
-           m->type == WIRE_WITHDRAW || (m->flags & WIRE_NO_ANSWER) != 0;
+    return m->type == WIRE_RELEASE || m->type == WIRE_RECEIVED || m->type == WIRE_DROP || m->type == WIRE_GONE ||
+           m->type == WIRE_IDLE || m->type == WIRE_WITHDRAW || (m->flags & WIRE_NO_ANSWER) != 0;
 }
 
 void refuse_nonsense(engine_t *e, const wire_message_t *m)

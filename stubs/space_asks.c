@@ -117,6 +117,8 @@ static void add(memo_stat_t *stat, const memo_stat_t *more)
     stat->strict_phases += more->strict_phases;
     if (more->clients > stat->clients)
         stat->clients = more->clients; /* every server knows all of them */
+    if (more->deaths > stat->deaths)
+        stat->deaths = more->deaths;
 }
 
 static int stat_server(mpi_space_t *sp, self_t *s, uint32_t server, memo_stat_t *stat)
@@ -136,18 +138,8 @@ static int stat_server(mpi_space_t *sp, self_t *s, uint32_t server, memo_stat_t 
     return result;
 }
 
-static bool server_is_near(const mpi_space_t *sp)
-{
-    uint32_t server;
-
-    for (server = 0; server < sp->launch.servers; server++)
-        if (launch_near(&sp->launch, server))
-            return true;
-    return false;
-}
-
 /* What only this node knows of itself. */
-static void stat_node(const mpi_space_t *sp, self_t *s, memo_stat_t *stat)
+static void stat_node(self_t *s, memo_stat_t *stat)
 {
     node_counts_t counts;
 
@@ -156,9 +148,6 @@ static void stat_node(const mpi_space_t *sp, self_t *s, memo_stat_t *stat)
     stat->capacity = heap_capacity(s->root);
     stat->used = heap_used(s);
     stat->receivers = node_receivers(s);
-    stat->deaths = atomic_load(&s->root->deaths);
-    if (!server_is_near(sp))
-        stat->dropped += atomic_load(&counts.dropped); /* else it has said so */
     stat->slot_messages = atomic_load(&counts.slot_messages);
     stat->lock_waits = atomic_load(&counts.lock_waits);
     stat->parks = atomic_load(&counts.parks);
@@ -178,7 +167,7 @@ int asks_stat(memo_space_t *space, memo_stat_t *stat)
     for (server = 0; server < sp->launch.servers && result == MEMO_OK; server++)
         result = stat_server(sp, s, server, stat);
     if (result == MEMO_OK)
-        stat_node(sp, s, stat);
+        stat_node(s, stat);
     space_leave(sp, s);
     return pending_explain(result, "figures");
 }

@@ -360,19 +360,21 @@ void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size,
 
 /* ---- for the dead ------------------------------------------------------------------------------------------- */
 
-/* A memo that has gone to another node is nobody's here. */
+/* A memo that has gone to another node is nobody's here. Of one that is dropped no bytes go. */
 static int send_far_for_good(mpi_space_t *sp, self_t *s, uint32_t server, const wire_message_t *message)
 {
     struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
-    size_t size = codec_size(message);
-    void *head = head_room(sp, size);
+    wire_message_t told = *message;
+    void *head = head_room(sp, codec_size(message));
     int result;
 
     if (head == NULL)
         return MEMO_ENOMEM;
-    codec_write(message, head);
-    result =
-        sp->far->ops->send(sp->far, server, head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
+    if (message->type == WIRE_DROP)
+        told.memo = NULL;
+    codec_write(&told, head);
+    result = sp->far->ops->send(sp->far, server, head, codec_size(&told), told.memo != NULL ? hand_data(m) : NULL,
+                                told.memo != NULL ? m->size : 0);
     if (result == MEMO_OK && m != NULL)
         near_free(s, m);
     return result;

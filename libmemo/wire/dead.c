@@ -26,12 +26,6 @@ static int send(self_t *s, const dead_t *d, uint32_t server, const wire_message_
     return result;
 }
 
-static void drop_memo(self_t *s, struct memo *m)
-{
-    node_count_one(&s->body->counts.dropped);
-    near_free(s, m);
-}
-
 /* Should the memo have come from another node, its server may not know yet that it has arrived. */
 static void say_by_what(const self_t *s, const struct memo *m, wire_message_t *back)
 {
@@ -48,15 +42,12 @@ void dead_memo_back(self_t *s, offset_t at, bool drop)
 {
     const dead_t *d = dead_of(s);
     wire_folder_t folder = {.index = 0};
-    wire_message_t message = {.type = WIRE_RETURN, .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER, .count = 1};
+    wire_message_t message = {
+        .type = drop ? WIRE_DROP : WIRE_RETURN, .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER, .count = 1};
     struct memo *m;
 
     if (!near_take_back(s, node_at(s, at), &m, &folder.name))
         return;
-    if (drop) {
-        drop_memo(s, m);
-        return;
-    }
     message.folders = &folder;
     message.memo = near_wire(m);
     message.size = m->size;

@@ -4,8 +4,8 @@
  *
  * Any process of the node may be the one that finds it dead, and repairs it (repair_look, on ticks, by any thread
  * that holds no lock). A memo that the dead held, or that was under way to it, goes back to its folder's server
- * with a RETURN (NO_ANSWER, REDELIVERED), or is dropped and counted where its client was to take it with it; then
- * all servers are told that it is GONE. What a dead server held is freed: its folders are gone.
+ * with a RETURN (NO_ANSWER, REDELIVERED), or with a DROP where its client was to take it with it; then all servers
+ * are told that it is GONE. What a dead server held is freed: its folders are gone.
  *
  * A process of the MPI half opens its node with its peer number as node_options.rank, and sets node_t.user_arg to a
  * dead_t; its node_user_t has these functions in it (dead_node_user, or one with more thread-local state).

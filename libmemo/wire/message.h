@@ -50,6 +50,8 @@ typedef enum wire_type {
                    number[2] 1: by a server, of a server: it knows, and has no more to do with it (fallen.c) */
     WIRE_RECEIVED, /* the memo of an ANSWER, taken from a folder of a server on another node, has arrived: request,
                       index; no answer */
+    WIRE_DROP,     /* RETURN's stead where on_death=drop: that memo is no more, and it comes along inside a node alone; no
+                      answer */
 
     /* Server to client. */
     WIRE_ANSWER, /* result, index, memo */

@@ -184,11 +184,11 @@ static void c13_what_is_held(memo_space_t *s, victim_t *v)
     right = comes(s, &f, &number, &marked) && number == 5 && marked == 0 && right;
     tap_ok(right, "c13: before the others, which are not marked");
     tap_ok(used_becomes(s, used + 65536), "c13: the memory of what was nobody's else comes back");
+    right = clients_become(s, clients_without_the_dead(before.clients));
     memo_stat_t after = stat_of(s);
-    /* Deaths are a figure of each node's own. */
-    tap_ok((after.deaths > before.deaths || peers_are_far()) && after.redelivered == before.redelivered + 4 &&
-               clients_become(s, clients_without_the_dead(before.clients)),
-           "c13: the death is counted (%llu redelivered)",
+    tap_ok(right && after.deaths == before.deaths + 1 && after.redelivered == before.redelivered + 4,
+           "c13: the death is counted (%llu deaths, %llu redelivered)",
+           (unsigned long long)(after.deaths - before.deaths),
            (unsigned long long)(after.redelivered - before.redelivered));
 }
 
@@ -328,19 +328,17 @@ void c13_drop(memo_space_t *s)
 {
     victim_t *v = peer_shared(sizeof *v);
     memo_folder_t f = folder("held"), g = folder("held too");
-    uint64_t number = 0, used = stat_of(s).used;
+    uint64_t number = 0, used = stat_of(s).used, clients = stat_of(s).clients;
     for (uint64_t i = 1; i <= 5; i++)
         put_number(s, &f, i);
     put_number(s, &g, 10);
     peer_kill(victim_start(c13_dies_holding, v));
-    bool told = !peers_are_far() || strncmp(peers_uri(), "mpi-single:", 11) != 0;
+    bool right = clients_become(s, clients_without_the_dead(clients));
     int64_t end = now_ns() + PATIENCE;
-    while (told && stat_of(s).dropped < 4 && now_ns() < end)
+    while (stat_of(s).dropped < 4 && now_ns() < end)
         pause_ns(MS);
-    if (told)
-        tap_is_int((long long)stat_of(s).dropped, 4, "c13: on_death=drop drops what the dead held, and counts it");
-    else
-        tap_skip("what is dropped on a node without a server is counted there alone", "c13: on_death=drop counts");
+    tap_ok(right && stat_of(s).dropped == 4, "c13: on_death=drop drops what the dead held, and counts it (%llu)",
+           (unsigned long long)stat_of(s).dropped);
     tap_ok(take_number(s, &f, &number, 0) == MEMO_OK && number == 4 && take_number(s, &f, &number, 0) == MEMO_OK &&
                number == 5 && memos_in(s, &f) == 0 && memos_in(s, &g) == 0,
            "c13: only that");

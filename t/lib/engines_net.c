@@ -14,6 +14,7 @@ const char *const sim_wire_names[WIRE_TYPES] = {
     [WIRE_NOTHING] = "NOTHING",
     [WIRE_PUT] = "PUT",
     [WIRE_RETURN] = "RETURN",
+    [WIRE_DROP] = "DROP",
     [WIRE_DELAY] = "DELAY",
     [WIRE_SELECT] = "SELECT",
     [WIRE_JOIN] = "JOIN",

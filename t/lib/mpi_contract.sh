@@ -53,7 +53,7 @@ contract_all() {
     for n in $contract_kills; do
         mortals $((n + 1)) "&size=64M" c13_anywhere
     done
-    mortals 2 "&size=64M&on_death=drop" c13_drop
+    mortals 3 "&size=64M&on_death=drop" c13_drop # the victim is not the only one of its node
     mortals 5 "&size=64M" c17_deaths
     for test in c14_refill c14_drained c14_room c14_mixed; do
         clients 2 "&size=4M" $test
