@@ -131,7 +131,6 @@ struct mpi_space {
     patience_t patience;    /* the pumper's */
     patience_with_t asked;  /* the server of this node that was sent something last */
     int64_t moved_ns;       /* when something last came from another node, or was begun there */
-    int64_t looked_ns;      /* when participants were last counted */
     int64_t asked_ns;       /* when servers of other nodes were last asked after */
     uint64_t deaths;        /* on this node, as far as servers were looked for among them */
 
@@ -142,7 +141,8 @@ struct mpi_space {
     size_t over;      /* of them, complete */
     size_t rotate;
     uint32_t quiet_requests;
-    bool quiet; /* some thread or request has waited until quiet */
+    bool quiet;        /* some thread or request has waited until quiet */
+    _Atomic bool quit; /* a thread that took part has ended, and nobody has counted since */
     uint32_t participants;
     uint32_t told_participants; /* to the stub */
     bool told_busy;
@@ -276,8 +276,11 @@ void part_request(mpi_space_t *sp, int more, self_t *collects);
 /* Tells the stub who takes part, and whether something is in flight, if that has changed. */
 void part_tell(mpi_space_t *sp);
 
-/* The same, as threads may have ended; not more often than it is worth. */
+/* The same, as threads may have ended. */
 void part_look(mpi_space_t *sp);
+
+/* A thread that took part has ended; by that thread, which holds nothing. */
+void part_quits(mpi_space_t *sp, self_t *s);
 
 /* ---- the ops --------------------------------------------------------------------------------------------------
  */

@@ -26,9 +26,17 @@ static void self_gone(self_t *s)
         pthread_cond_destroy(&t->woken);
 }
 
+static void quits(self_t *s)
+{
+    const dead_t *d = s->node->user_arg;
+
+    part_quits(d->arg, s);
+}
+
 static const node_user_t node_user = {
     .self_bytes = sizeof(thread_t),
     .self_gone = self_gone,
+    .quits = quits,
     .cancel_requests = dead_cancel_requests,
     .memo_back = dead_memo_back,
     .retire = dead_retire,

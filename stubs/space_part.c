@@ -2,14 +2,12 @@
  * space_part.c - who of this client takes part in MEMO_UNTIL_QUIET (C17), as the stub is told.
  *
  * Threads take part from their first such select until they end: PARTY_QUIET on their parties, which node/ takes
- * off when a thread ends. It tells nobody, so they are counted again now and then. Started requests that wait so
+ * off when a thread ends, and has whoever pumps count them again. Started requests that wait so
  * take part each until it is collected: one that is complete, but not collected, keeps the client from being quiet.
  * The thread that collects one takes part itself, until it asks after another.
  */
-#include "libmemo/node/wait.h"
+#include "libmemo/node/slot.h"
 #include "stubs/space.h"
-
-#define LOOK_NS (WAIT_TICK_NS / 2)
 
 static uint32_t threads(mpi_space_t *sp)
 {
@@ -28,7 +26,6 @@ static void count(mpi_space_t *sp)
     uint32_t n = threads(sp) + sp->quiet_requests;
 
     sp->participants = n > 0 ? n : 1;
-    sp->looked_ns = wait_now();
 }
 
 void part_tell(mpi_space_t *sp)
@@ -51,8 +48,15 @@ static void count_and_tell(mpi_space_t *sp)
 
 void part_look(mpi_space_t *sp)
 {
-    if (sp->quiet && wait_now() - sp->looked_ns > LOOK_NS)
+    if (atomic_exchange(&sp->quit, false))
         count_and_tell(sp);
+}
+
+void part_quits(mpi_space_t *sp, self_t *s)
+{
+    atomic_store(&sp->quit, true);
+    atomic_fetch_add(&sp->rings, 1);
+    slot_ring(s, sp->mailbox->index);
 }
 
 void part_takes(mpi_space_t *sp, self_t *s)

@@ -119,7 +119,7 @@ static bool rung(self_t *s, void *arg)
     const rings_t *r = arg;
 
     (void)s;
-    return atomic_load(&r->sp->rings) != r->seen;
+    return atomic_load(&r->sp->rings) != r->seen || atomic_load(&r->sp->quit);
 }
 
 /* There is something to see. */

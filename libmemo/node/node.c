@@ -68,7 +68,10 @@ static void self_free(node_t *n, self_t *s)
 /* What a thread holds when it ends, its process holds: the party then waits for another thread. */
 static void self_retire(node_t *n, self_t *s)
 {
-    atomic_fetch_and(&s->party->flags, ~(uint32_t)PARTY_QUIET);
+    uint32_t flags = atomic_fetch_and(&s->party->flags, ~(uint32_t)PARTY_QUIET);
+
+    if ((flags & PARTY_QUIET) != 0 && n->user->quits != NULL)
+        n->user->quits(s);
     pthread_mutex_lock(&n->mutex);
     if (hand_busy(s->body) || atomic_load(&n->closing)) {
         s->next_idle = n->idle;

@@ -242,6 +242,9 @@ struct node {
 typedef struct node_user {
     size_t self_bytes;            /* of self_t.user, zeroed */
     void (*self_gone)(self_t *s); /* before that is freed */
+    /* The thread has ended that took part in quiet (PARTY_QUIET), and does no more. It may take no lock that is
+     * held while nodes are opened or closed. May be NULL. */
+    void (*quits)(self_t *s);
     /* No request of the party will be given anything from now on, except by who has claimed it already. */
     void (*cancel_requests)(self_t *s, uint32_t index);
     /* A memo in a hand goes back to where it came from, or is freed. `drop`: its holder was to take it with him. */
