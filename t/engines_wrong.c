@@ -189,6 +189,7 @@ static who_t who_may_send(wire_type_t type)
     case WIRE_WITHDRAW:
         return CLIENT;
     case WIRE_RETURN:
+    case WIRE_DROP:
     case WIRE_GONE:
         return EITHER;
     case WIRE_HOLD:
@@ -272,6 +273,7 @@ static uint32_t draw_count(wire_type_t type)
     switch (type) {
     case WIRE_PUT:
     case WIRE_RETURN:
+    case WIRE_DROP:
     case WIRE_LIMIT:
     case WIRE_COUNT:
     case WIRE_UNRESERVE:
@@ -334,6 +336,7 @@ static void draw_message(wire_message_t *m, wire_folder_t folders[])
     }
     if (type == WIRE_GONE && below(2) == 0) {
         m->number[1] = below(2);
+        m->number[2] = below(2);
     }
     if (random) {
         m->from = draw_peer();
