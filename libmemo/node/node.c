@@ -392,6 +392,8 @@ static uint64_t fingerprint(uint64_t user)
                                sizeof(client_t),
                                sizeof(body_t),
                                sizeof(slot_t),
+                               offsetof(slot_t, mask),
+                               offsetof(party_t, cpu),
                                sizeof(section_t),
                                NODE_PARTIES,
                                NODE_CLIENTS,

@@ -112,13 +112,13 @@ typedef struct party {
     _Atomic uint32_t bell;
     _Atomic uint32_t parked;
     _Atomic uint32_t scanning; /* it may stand on a slot of any section: none is freed */
-    _Atomic uint32_t cpu;      /* where it was when it waited last, + 1; 0 unknown; by itself; a hint */
-    /* Who it is. Written when claimed and when given back. */
+    /* Who it is. Written when claimed and when given back; all who send to it read it. */
     _Alignas(NODE_LINE) _Atomic uint32_t client; /* index + 1 of its client; 0 when free: claimed by CAS */
     _Atomic uint32_t id;                         /* 0 while free */
     uint32_t generation;
     _Atomic uint32_t flags;
     _Atomic uint32_t voided; /* its log was undone or completed after its death: its locks are anybody's */
+    _Atomic uint32_t cpu;    /* where it was when it waited last, + 1; 0 unknown; by itself; a hint */
     _Atomic(offset_t) body;
     _Atomic(offset_t) section; /* slot.h; outlives the party until it is drained and nobody scans */
 } party_t;

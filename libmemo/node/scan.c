@@ -34,7 +34,7 @@ static bool addressed_now(const self_t *s, const slot_t *slot)
     uint32_t w = s->index / 64;
 
     return (atomic_load_explicit(&slot->words, memory_order_acquire) >> w & 1) != 0 &&
-           (atomic_load_explicit(&slot->execution[w], memory_order_acquire) >> s->index % 64 & 1) != 0;
+           (atomic_load_explicit(&slot->mask[w].execution, memory_order_acquire) >> s->index % 64 & 1) != 0;
 }
 
 /* Reads the slot if it holds something for us that is published as `generation`. */
@@ -56,7 +56,7 @@ static void read_slot(self_t *s, scan_t *scan, slot_t *slot, uint32_t index, uin
         return;
     scan->accept(s, &message, scan->arg);
     scan->any = true;
-    atomic_fetch_and_explicit(&slot->execution[w], ~(UINT64_C(1) << s->index % 64), memory_order_seq_cst);
+    atomic_fetch_and_explicit(&slot->mask[w].execution, ~(UINT64_C(1) << s->index % 64), memory_order_seq_cst);
     if (slot_spent(slot))
         section_leave(s, scan->section, slot, index, generation);
 }
@@ -179,7 +179,7 @@ static bool take_out(self_t *s, section_t *section, slot_t *slot, uint32_t index
     uint32_t w = receiver / 64;
     uint64_t bit = UINT64_C(1) << receiver % 64;
 
-    if ((atomic_load(&slot->words) >> w & 1) == 0 || (atomic_load(&slot->execution[w]) & bit) == 0)
+    if ((atomic_load(&slot->words) >> w & 1) == 0 || (atomic_load(&slot->mask[w].execution) & bit) == 0)
         return false;
     *m = NULL;
     if (atomic_load(&slot->kind) == SLOT_MEMO && atomic_load(&slot->memo) != 0) {
@@ -195,7 +195,7 @@ static bool take_out(self_t *s, section_t *section, slot_t *slot, uint32_t index
             *m = memo;
         }
     }
-    atomic_fetch_and(&slot->execution[w], ~bit);
+    atomic_fetch_and(&slot->mask[w].execution, ~bit);
     if (slot_spent(slot))
         section_unlink(s, section, slot, index);
     return true;

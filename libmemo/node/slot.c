@@ -49,7 +49,7 @@ bool slot_spent(const slot_t *slot)
     if (words == 0)
         return false;
     for (w = words; w != 0; w &= w - 1)
-        if (atomic_load_explicit(&slot->execution[__builtin_ctz(w)], memory_order_seq_cst) != 0)
+        if (atomic_load_explicit(&slot->mask[__builtin_ctz(w)].execution, memory_order_seq_cst) != 0)
             return false;
     return true;
 }
@@ -230,7 +230,7 @@ bool slot_addressed(const slot_t *slot, uint32_t receiver)
     uint32_t w = receiver / 64;
 
     return (load32(&slot->words) >> w & 1) != 0 &&
-           (atomic_load_explicit(&slot->destination[w], memory_order_relaxed) >> receiver % 64 & 1) != 0;
+           (atomic_load_explicit(&slot->mask[w].destination, memory_order_relaxed) >> receiver % 64 & 1) != 0;
 }
 
 void slot_address(self_t *s, slot_t *slot, uint32_t receiver)
@@ -240,9 +240,9 @@ void slot_address(self_t *s, slot_t *slot, uint32_t receiver)
 
     (void)s;
     if ((words >> w & 1) != 0)
-        mask |= atomic_load_explicit(&slot->destination[w], memory_order_relaxed);
-    atomic_store_explicit(&slot->destination[w], mask, memory_order_relaxed);
-    atomic_store_explicit(&slot->execution[w], mask, memory_order_relaxed);
+        mask |= atomic_load_explicit(&slot->mask[w].destination, memory_order_relaxed);
+    atomic_store_explicit(&slot->mask[w].destination, mask, memory_order_relaxed);
+    atomic_store_explicit(&slot->mask[w].execution, mask, memory_order_relaxed);
     atomic_store_explicit(&slot->words, words | UINT32_C(1) << w, memory_order_relaxed);
 }
 
@@ -287,7 +287,7 @@ static void draw_attention(self_t *s, const slot_t *slot, uint32_t sender)
 
     for (w = load32(&slot->words); w != 0; w &= w - 1) {
         uint32_t word = (uint32_t)__builtin_ctz(w);
-        uint64_t mask = atomic_load_explicit(&slot->destination[word], memory_order_relaxed);
+        uint64_t mask = atomic_load_explicit(&slot->mask[word].destination, memory_order_relaxed);
         for (; mask != 0; mask &= mask - 1) {
             uint32_t receiver = word * 64 + (uint32_t)__builtin_ctzll(mask);
             atomic_fetch_or_explicit(&node_party(s, receiver)->attention, bit, memory_order_seq_cst);

@@ -32,6 +32,10 @@ enum {
     SLOT_CLONE = 2, /* receivers copy the memo, which goes with the slot */
 };
 
+typedef struct slot_mask {
+    _Atomic uint64_t destination, execution; /* a bit per receiver, of 64 */
+} slot_mask_t;
+
 typedef struct slot {
     _Alignas(NODE_LINE) _Atomic uint32_t generation; /* odd: in the list */
     _Atomic uint32_t next, prev;                     /* index + 1; a cycle */
@@ -41,9 +45,12 @@ typedef struct slot {
     _Atomic uint64_t request; /* of the layer above; one receiver's, or 0 */
     _Atomic uint32_t kind;
     uint32_t chain; /* next slot to post, index + 1 */
-    _Alignas(NODE_LINE) _Atomic uint64_t destination[SLOT_WORDS];
-    _Alignas(NODE_LINE) _Atomic uint64_t execution[SLOT_WORDS];
+    slot_mask_t mask[SLOT_WORDS];
 } slot_t;
+
+/* What is passed on from one CPU to another then is one line. */
+_Static_assert(offsetof(slot_t, mask) + sizeof(slot_mask_t) == NODE_LINE,
+               "the first word's masks are in the first line");
 
 #define SECTION_FIRST_SLOTS 12u
 #define SECTION_EXTENTS 16u
