@@ -25,23 +25,18 @@ static bool may_use_reserve(const wire_message_t *message)
     return message->type != WIRE_PUT && message->type != WIRE_DELAY;
 }
 
-/* For who is going to wait for the answer. */
-static void note_asked(mpi_space_t *sp, party_id_t mailbox)
-{
-    const party_t *p = node_party(sp->mailbox, party_index(mailbox));
-
-    sp->asked.mailbox = mailbox;
-    sp->asked.asleep = atomic_load_explicit(&p->parked, memory_order_relaxed) != 0;
-}
-
+/* And for who is going to wait for the answer: whom it is expected of. */
 static int send_near(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
 {
+    const _Atomic uint64_t *wakes = &sp->mailbox->body->counts.wakes;
+    uint64_t woken = atomic_load_explicit(wakes, memory_order_relaxed);
     int result;
 
-    note_asked(sp, sp->peers[to].mailbox);
     sp->mailbox->from_reserve = may_use_reserve(message);
     result = near_send(sp->mailbox, sp->peers[to].mailbox, message, &sp->spare);
     sp->mailbox->from_reserve = false;
+    sp->asked.mailbox = sp->peers[to].mailbox;
+    sp->asked.asleep = atomic_load_explicit(wakes, memory_order_relaxed) != woken;
     return result;
 }
 

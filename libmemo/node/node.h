@@ -194,6 +194,8 @@ _Static_assert(REGION_HEADER_BYTES + sizeof(node_root_t) <= REGION_COMMITTED_AT_
 
 typedef struct node node_t;
 
+#define SELF_EXPECTED 16 /* a power of two */
+
 /* A party as its own thread sees it. Every call that changes anything takes one. */
 typedef struct self {
     char *base; /* of the region */
@@ -217,6 +219,7 @@ typedef struct self {
     void *user;               /* the layer above */
     struct self *next;        /* in the node's list of selves */
     struct self *next_idle;
+    offset_t expected[SELF_EXPECTED][2]; /* of the layer above, by sender: what it sent last; a hint */
 } self_t;
 
 struct node {
@@ -341,6 +344,16 @@ static inline void node_leave(self_t *s)
 static inline void *node_at(const self_t *s, offset_t at)
 {
     return s->base + at;
+}
+
+/* Has a line that will be written come from another CPU, while we go on. It may be any. */
+static inline void node_fetch(const void *line)
+{
+#if defined(__x86_64__)
+    __asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)line)); /* what the compiler has for it only reads */
+#else
+    __builtin_prefetch(line, 1);
+#endif
 }
 
 static inline offset_t node_offset(const self_t *s, const void *p)

@@ -108,6 +108,16 @@ static bool scan_once(self_t *s, scan_t *scan)
     }
 }
 
+void slot_fetch_scan(const self_t *s, uint32_t sender)
+{
+    section_t *section = section_of(s, sender);
+
+    if (section == NULL)
+        return;
+    node_fetch(section);
+    node_fetch(section_slot(s, section, 0));
+}
+
 bool slot_scan(self_t *s, void (*accept)(self_t *s, const slot_message_t *message, void *arg), void *arg)
 {
     scan_t scan = {.accept = accept, .arg = arg};

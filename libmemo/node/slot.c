@@ -196,6 +196,14 @@ static uint32_t find_free(const self_t *s, section_t *section)
     return UINT32_MAX; /* slot_begin saw to it that there are enough */
 }
 
+void slot_fetch_post(const self_t *s)
+{
+    section_t *section = own_section(s);
+
+    node_fetch(section);
+    node_fetch(section_slot(s, section, 0));
+}
+
 uint64_t slot_next_tag(const self_t *s)
 {
     slot_message_t next = {.section = s->index, .sequence = own_section(s)->sequence + 1};

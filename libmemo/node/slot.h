@@ -106,6 +106,14 @@ void slot_commit(self_t *s);
 /* Unlocks the section. */
 void slot_end(self_t *s);
 
+/*
+ * Fetch the lines that one's next post will write, or that a scan will read of a sender's: all at once, for one
+ * after the other they take most of the time that a message takes. Hints: they are those of a section that holds
+ * nothing else unread. A receiver's own line is left alone: it may be looking at it.
+ */
+void slot_fetch_post(const self_t *s);
+void slot_fetch_scan(const self_t *s, uint32_t sender);
+
 /* Wakes the receivers that slept; no lock should be held. */
 void slot_wake(self_t *s);
 

@@ -201,10 +201,13 @@ static int post_if_read(self_t *s, party_id_t to, struct memo *e, const wire_mes
 
 int near_send(self_t *s, party_id_t to, const wire_message_t *message, struct memo **reuse)
 {
-    struct memo *e = envelope_write(s, message, reuse);
-    bool reused = e != NULL && reuse != NULL && e == *reuse;
+    struct memo *e;
+    bool reused;
     int result;
 
+    slot_fetch_post(s);
+    e = envelope_write(s, message, reuse);
+    reused = e != NULL && reuse != NULL && e == *reuse;
     if (e == NULL)
         return MEMO_EFULL;
     result = post_if_read(s, to, e, message);
@@ -231,12 +234,32 @@ static struct memo *attached(const self_t *s, const struct memo *e)
     return e->origin != 0 ? node_at(s, e->origin) : NULL;
 }
 
+#define LETTER_LINES 4 /* of an ordinary one */
+
 /* Its lines are the sender's: they may come all at once. */
-static void fetch_letter(struct memo *e)
+static void fetch_letter(const struct memo *e)
 {
-    __builtin_prefetch(e, 1);
-    for (int i = 1; i <= 3; i++)
-        __builtin_prefetch((char *)e + (ptrdiff_t)i * NODE_LINE);
+    int i;
+
+    for (i = 0; i < LETTER_LINES; i++)
+        node_fetch((const char *)e + (ptrdiff_t)i * NODE_LINE);
+}
+
+/* Who asks and is answered uses the same slot, the same envelope and the same memo again and again. */
+static void fetch_expected(const self_t *s)
+{
+    uint64_t bits = atomic_load_explicit(&s->party->attention, memory_order_relaxed);
+
+    for (; bits != 0; bits &= bits - 1) {
+        uint32_t sender = (uint32_t)__builtin_ctzll(bits);
+        const offset_t *expected = s->expected[sender % SELF_EXPECTED];
+        slot_fetch_scan(s, sender);
+        if (expected[0] != 0)
+            fetch_letter(node_at(s, expected[0]));
+        if (expected[1] != 0)
+            node_fetch(node_at(s, expected[1]));
+    }
+    slot_fetch_post(s); /* for the answer */
 }
 
 static void accept(self_t *s, const slot_message_t *message, void *arg)
@@ -251,7 +274,9 @@ static void accept(self_t *s, const slot_message_t *message, void *arg)
     log_commit(s);
     hand_done(s);
     if (attached(s, e) != NULL)
-        __builtin_prefetch(attached(s, e), 1);
+        node_fetch(attached(s, e));
+    s->expected[message->section % SELF_EXPECTED][0] = message->memo;
+    s->expected[message->section % SELF_EXPECTED][1] = e->origin;
     letter_of(e)->next = 0;
     if (found->last != NULL)
         letter_of(found->last)->next = node_offset(s, e);
@@ -331,6 +356,8 @@ bool near_scan(self_t *s, near_receive_t receive, void *arg)
     found_t found = {NULL, NULL};
     struct memo *e;
 
+    if (slot_attention(s))
+        fetch_expected(s);
     if (!slot_scan(s, accept, &found))
         return false;
     while ((e = found.first) != NULL) {
