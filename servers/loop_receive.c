@@ -33,6 +33,13 @@ void loop_handle(loop_t *l, const wire_message_t *message)
     loop_handle_own(l);
 }
 
+/* What it says of itself is believed as far as it does no harm. */
+static void note_asker(loop_t *l, uint32_t from)
+{
+    if (from < l->launch->servers + l->launch->clients)
+        l->asker.mailbox = l->peers[from].mailbox;
+}
+
 static void receive(self_t *s, const wire_message_t *message, struct memo **envelope, void *arg)
 {
     loop_t *l = arg;
@@ -44,6 +51,7 @@ static void receive(self_t *s, const wire_message_t *message, struct memo **enve
     if (heap_pressed(s))
         heap_flush(s); /* before anything is answered: who found no memory asks, and tries again */
     l->envelope = envelope;
+    note_asker(l, message->from);
     loop_handle(l, message);
     l->envelope = &l->none;
 }

@@ -128,7 +128,8 @@ struct mpi_space {
     thread_t *pumper;       /* sleeps on the mailbox's bell */
     thread_t *waiters;      /* the others */
     _Atomic uint64_t rings; /* moved by who wants the pumper to look */
-    patience_t patience;    /* the pumper's */
+    patience_t patience[2]; /* the pumper's: for what is answered at once, and for what may have to come yet */
+    bool asked_at_once;     /* what was sent last is answered at once */
     patience_with_t asked;  /* the server of this node that was sent something last */
     int64_t moved_ns;       /* when something last came from another node, or was begun there */
     int64_t asked_ns;       /* when servers of other nodes were last asked after */

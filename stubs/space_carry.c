@@ -35,6 +35,7 @@ static int send_near(mpi_space_t *sp, uint32_t to, const wire_message_t *message
     sp->mailbox->from_reserve = may_use_reserve(message);
     result = near_send(sp->mailbox, sp->peers[to].mailbox, message, &sp->spare);
     sp->mailbox->from_reserve = false;
+    sp->asked_at_once = message->memo != NULL; /* a put, mostly */
     sp->asked.mailbox = sp->peers[to].mailbox;
     sp->asked.asleep = atomic_load_explicit(wakes, memory_order_relaxed) != woken;
     return result;

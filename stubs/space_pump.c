@@ -152,30 +152,35 @@ static int64_t pause_after(int64_t still_ns)
     return still_ns / 8 > PAUSE_LEAST_NS ? still_ns / 8 : PAUSE_LEAST_NS;
 }
 
-/* Waits without the mutex: for the bell, the deadline, or as long as other nodes need not be looked at. */
-static void wait_alone(mpi_space_t *sp, rings_t *rings, patience_with_t asked, int64_t deadline, int64_t still_ns)
+/* Waits without the mutex: for the bell, the deadline, or as long as other nodes need not be looked at. Answers
+ * whether it slept. */
+static bool wait_alone(mpi_space_t *sp, rings_t *rings, patience_t *patience, patience_with_t asked,
+                       int64_t deadline, int64_t still_ns)
 {
     int64_t next;
 
     if (still_ns >= 0 && still_ns < STILL_SHORT_NS) {
         yield_a_while(rings, YIELDS_BETWEEN_POLLS);
-        return;
+        return false;
     }
-    if (patience_look(&sp->patience, sp->mailbox, asked, anything, rings))
-        return;
+    if (patience_look(patience, sp->mailbox, asked, anything, rings))
+        return false;
     if (still_ns >= 0) {
         next = wait_now() + pause_after(still_ns);
         deadline = next < deadline ? next : deadline;
     }
     slot_sleep(sp->mailbox, deadline, rung, rings);
-    patience_slept(&sp->patience);
+    patience_slept(patience);
+    return true;
 }
 
 void pump_sleep(mpi_space_t *sp, thread_t *t, int64_t deadline)
 {
     rings_t rings = {.sp = sp};
+    patience_t *patience = &sp->patience[sp->asked_at_once];
     patience_with_t asked = sp->asked;
     int64_t still_ns;
+    bool slept;
 
     if (sp->pumper != NULL) {
         wait_signalled(sp, t, deadline);
@@ -186,10 +191,11 @@ void pump_sleep(mpi_space_t *sp, thread_t *t, int64_t deadline)
     sp->pumper = t;
     rings.seen = atomic_load(&sp->rings);
     pthread_mutex_unlock(&sp->mutex);
-    wait_alone(sp, &rings, asked, deadline, still_ns);
+    slept = wait_alone(sp, &rings, patience, asked, deadline, still_ns);
     pthread_mutex_lock(&sp->mutex);
     sp->pumper = NULL;
-    repair_look(sp->mailbox, WAIT_TICK_NS / 2);
+    if (slept)
+        repair_look(sp->mailbox, WAIT_TICK_NS / 2);
     if (heap_pressed(sp->mailbox))
         carry_spare(sp); /* somebody found no memory */
     part_look(sp);

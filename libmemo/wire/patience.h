@@ -11,12 +11,14 @@
 
 #include "libmemo/node/node.h"
 
-/* Zeroed at first. Used by one thread at a time. */
+/* Zeroed at first. Used by one thread at a time. One for each kind of wait: what pays for one need not for another.
+ */
 typedef struct patience {
-    uint32_t score;   /* above 0: looking has paid */
-    uint32_t naps;    /* since it was tried, while it does not */
-    uint32_t shared;  /* times that the CPU was shared */
-    int64_t awake_ns; /* since when */
+    uint32_t score;     /* above 0: looking has paid */
+    uint32_t naps;      /* since it was tried, while it does not */
+    uint32_t shared;    /* times that the CPU was shared */
+    uint32_t strangers; /* waits in which the CPU is only given away by sleeping */
+    int64_t awake_ns;   /* since when */
 } patience_t;
 
 /* Who the message is expected of. */
