@@ -107,19 +107,14 @@ static void drop_deferred(engine_t *e, uint32_t client, bool puts_too)
     }
 }
 
-/* Puts that wait for room go back to who lives, and take effect some day for who has died. */
-static bool stays(const request_t *r, bool dead)
-{
-    return r->state == REQUEST_PASSED || (r->state == REQUEST_ROOM && dead);
-}
-
-static void end_requests(engine_t *e, uint32_t client, bool dead)
+/* A put that waits for room ends: its memo is still what its client held. */
+static void end_requests(engine_t *e, uint32_t client)
 {
     request_t *r = engine_client(e, client)->requests, *next;
 
     for (; r != NULL; r = next) {
         next = r->next;
-        if (stays(r, dead))
+        if (r->state == REQUEST_PASSED)
             continue;
         if (r->state == REQUEST_CHAIN) {
             chain_gone(e, r);
@@ -134,7 +129,7 @@ static void end_requests(engine_t *e, uint32_t client, bool dead)
 void on_leave(engine_t *e, const wire_message_t *m)
 {
     drop_deferred(e, m->client, true);
-    end_requests(e, m->client, false);
+    end_requests(e, m->client);
     engine_settle(e);
     engine_answer(e, m->client, m->request, MEMO_OK);
 }
@@ -148,7 +143,7 @@ static void depart(engine_t *e, uint32_t client)
 
 void on_bye(engine_t *e, const wire_message_t *m)
 {
-    end_requests(e, m->client, false);
+    end_requests(e, m->client);
     engine_answer(e, m->client, m->request, MEMO_OK);
     engine_client(e, m->client)->left = true;
     depart(e, m->client);
@@ -169,7 +164,7 @@ void on_gone(engine_t *e, const wire_message_t *m)
         c->gone = true;
         quiet_client_died(e, client);
         drop_deferred(e, client, false);
-        end_requests(e, client, true);
+        end_requests(e, client);
     }
     if (m->number[1] == 0) {
         e->figures.deaths++;

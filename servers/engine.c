@@ -92,7 +92,7 @@ client_state_t *engine_client(engine_t *e, uint32_t peer)
 }
 
 /* As if whoever is told nothing any more had had it, and died. */
-static void give_back(engine_t *e, const wire_message_t *m)
+static void give_back(engine_t *e, const wire_message_t *m, bool dead)
 {
     wire_message_t back = {.type = WIRE_RETURN,
                            .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER,
@@ -105,7 +105,9 @@ static void give_back(engine_t *e, const wire_message_t *m)
 
     if (m->memo == NULL)
         return;
-    if (m->count > 0)
+    if (m->count > 0 && e->drops && dead)
+        drop(e, m);
+    else if (m->count > 0)
         engine_send(e, wire_server_of(&m->folders[0].name, e->servers), &back);
     else
         e->io.free(e->io.arg, m->memo);
@@ -117,7 +119,7 @@ void engine_tell(engine_t *e, uint32_t client, const wire_message_t *message)
     wire_message_t m = *message;
 
     if (c == NULL || c->gone || c->left) {
-        give_back(e, &m);
+        give_back(e, &m, c != NULL && c->gone);
         return;
     }
     m.client = client;
@@ -555,6 +557,11 @@ static void receive_own(engine_t *e)
     dispatch(e, &d->message);
     free(d);
     engine_settle(e);
+}
+
+void engine_drops(engine_t *e)
+{
+    e->drops = true;
 }
 
 void engine_receive(engine_t *e, const wire_message_t *message)

@@ -31,6 +31,9 @@ typedef struct engine_io {
 /* Server `self` of `servers`, for `clients` clients. NULL: no memory. */
 engine_t *engine_new(uint32_t self, uint32_t servers, uint32_t clients, const engine_io_t *io);
 
+/* on_death=drop: what the dead had is dropped and counted, and does not go back. */
+void engine_drops(engine_t *e);
+
 /* Frees everything, memos too. */
 void engine_free(engine_t *e);
 

@@ -174,6 +174,8 @@ int loop_serve(launch_t *launch, node_t *node, self_t *mailbox, const near_peer_
         node->user_arg = NULL;
         return memo_error(MEMO_ENOMEM, "no memory for a server's engine");
     }
+    if (launch->uri.on_death == MEMO_ON_DEATH_DROP)
+        engine_drops(l.engine);
     serve(&l);
     bid_farewell(&l);
     end(&l, node);

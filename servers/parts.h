@@ -114,6 +114,7 @@ struct engine {
     deferred_t *own_first, *own_last; /* messages to itself */
     uint64_t locked;
     bool settling;
+    bool drops; /* on_death=drop */
     bool *fallen, some_fallen; /* servers that have died */
     bool *knows;               /* of each of those, by each server */
     engine_figures_t figures;  /* of those only what is counted up */

@@ -215,7 +215,7 @@ void on_put(engine_t *e, const wire_message_t *m)
     }
     if (!folder_has_room(f, m->size)) {
         free(entry);
-        if ((m->flags & WIRE_WAIT) != 0 && !c->left)
+        if ((m->flags & WIRE_WAIT) != 0 && !c->left && !c->gone)
             wait_for_room(e, f, m);
         else
             engine_refuse(e, m, MEMO_EFULL);

@@ -427,16 +427,6 @@ static void expect(const sim_t *s, const sim_op_t *op, uint32_t server, expected
     }
 }
 
-/* A put that waits for room may do so for ever, once its client is dead. */
-static void expect_orphan(const sim_op_t *op, uint32_t server, expected_t *e)
-{
-    const wire_memo_t *memo = op->memo;
-    if (op->kind == SIM_PUT_WAIT && memo->orphan && memo->owner == SIM_IN_ENGINE && memo->whose == server) {
-        e->requests++;
-        e->puts++;
-    }
-}
-
 static void judge_figures(sim_t *s, uint32_t server, const expected_t *e)
 {
     engine_figures_t f;
@@ -483,9 +473,7 @@ void sim_judge_rest(sim_t *s)
             judge_pending(s, op);
         }
         for (uint32_t server = 0; server < s->servers; server++) {
-            if (dead) {
-                expect_orphan(op, server, &expected[server]);
-            } else {
+            if (!dead) {
                 expect(s, op, server, &expected[server]);
             }
         }
