@@ -350,6 +350,13 @@ void c13_drop(memo_space_t *s)
                number == 5 && memos_in(s, &f) == 0 && memos_in(s, &g) == 0,
            "c13: only that");
     tap_ok(used_becomes(s, used + 65536), "c13: and its memory comes back");
+    c13_killed_for_room(s, v);
+    for (end = now_ns() + PATIENCE; stat_of(s).dropped < 5 && now_ns() < end;)
+        pause_ns(MS);
+    f = folder("limited");
+    tap_ok(stat_of(s).dropped == 5 && memos_in(s, &f) == 1 && take_number(s, &f, &number, 0) == MEMO_OK,
+           "c13: likewise what one killed while waiting for room was to put");
+    memo_limit(s, &f, 0, 0);
     peer_unshare(v, sizeof *v);
 }
 

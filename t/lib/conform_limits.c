@@ -169,6 +169,9 @@ void c14_drained(memo_space_t *s)
     tap_ok(refused(memo_get_copy_skip(s, &f, &m), MEMO_EFULL) || (m != NULL && memo_size(m) == 100000),
            "c14: so is a copy");
     memo_free(m);
+    memo_stat_t stat = {0};
+    tap_is_int(memo_stat(s, &stat, sizeof stat), MEMO_OK, "c14: memo_stat answers in a full space");
+    tap_ok(stat.memos == memos_in(s, &f) && stat.memos > 0 && stat.used <= stat.capacity, "c14: and says how full");
     tap_is_int(drain_by_each_form(s), 0, "c14: every form of taking works in a full space");
     thread_t *t = thread_start(drain_by_each_form, s);
     tap_is_int(thread_wait(t), 0, "c14: also for a thread that has done nothing before");
