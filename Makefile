@@ -6,6 +6,7 @@
 #   make SANITIZE=asan       or tsan: everything, instrumented, in build/asan or build/tsan
 #   make MPI=no              without the spaces over MPI (also left out, and said so, where there is no mpicc)
 #   make V=1                 shows the commands
+#   make MINUTES=5 soak-mpi  that long for each of its six jobs
 
 SANITIZE =
 ifeq ($(SANITIZE),)
@@ -19,6 +20,7 @@ WERROR = -Werror
 PREFIX = /usr/local
 DESTDIR =
 TEST_SECONDS = 600
+MINUTES = 40
 MPI =
 V =
 Q = $(if $(V),,@)
@@ -131,7 +133,7 @@ help:
 	@echo 'make check-models  the Spin models alone'
 	@echo 'make check-mpi     the contract over MPI: every backend with 1, 2 and 3 servers and nodes, a million operations'
 	@echo 'make soak          random operations under an exact checker, without end'
-	@echo 'make soak-mpi      the same over MPI'
+	@echo 'make soak-mpi      the same over MPI: MINUTES ($(MINUTES)) on each backend, one node and two, in one space that must not grow'
 	@echo 'make bench         the benchmark on shared memory, both backends'
 	@echo 'make bench-backends the benchmark on all five backends: a table, and a plot in $(BUILD)'
 	@echo 'make bench-mpi     requests through a server next to plain MPI_Send and MPI_Recv'
@@ -286,7 +288,7 @@ soak: deps
 
 soak-mpi: deps
 	$(BUILD_ALL)
-	@BUILD=$(BUILD) t/mpi_storm.sh --soak
+	@BUILD=$(BUILD) t/mpi_storm.sh --soak $(MINUTES)
 
 bench: all
 	$(BUILD)/memo-bench

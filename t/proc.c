@@ -18,13 +18,22 @@ static void itself(void)
     tap_ok(proc_read(getpid(), &p), "a process can be read");
     tap_ok(p.state == 'R', "it runs");
     tap_is_int(p.parent, getppid(), "its parent is known");
-    void *much = mmap(NULL, (size_t)MEBIBYTES << 20, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     tap_ok(proc_read(getpid(), &later), "it can be read again");
     tap_ok(p.start != 0 && later.start == p.start, "when it started does not change");
-    tap_ok(later.resident - p.resident >= (uint64_t)(MEBIBYTES / 2) << 20, "that it has more memory now is seen");
-    tap_ok(later.resident - p.resident <= (uint64_t)MEBIBYTES << 24, "and about how much");
-    munmap(much, (size_t)MEBIBYTES << 20);
+}
+
+static void memory(void)
+{
+    uint64_t all[3], own[3];
+    tap_ok(proc_memory(getpid(), &all[0], &own[0]), "its memory can be read");
+    for (int i = 0; i < 2; i++) {
+        const int how = MAP_ANONYMOUS | MAP_POPULATE | (i == 0 ? MAP_PRIVATE : MAP_SHARED);
+        mmap(NULL, (size_t)MEBIBYTES << 20, PROT_READ | PROT_WRITE, how, -1, 0);
+        proc_memory(getpid(), &all[i + 1], &own[i + 1]);
+    }
+    const uint64_t half = (uint64_t)MEBIBYTES << 19;
+    tap_ok(all[1] - all[0] > half && own[1] - own[0] > half, "memory of its own is counted");
+    tap_ok(all[2] - all[1] > half && own[2] < own[1] + half, "shared memory is there, but not its own");
 }
 
 /* Started a while after this one, and named to mislead. */
@@ -56,6 +65,7 @@ int main(void)
 {
     tap_timeout(20);
     itself();
+    memory();
     child();
     tap_ok(!proc_lives(INT_MAX), "a process that there cannot be does not live");
     return tap_done();

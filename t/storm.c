@@ -15,7 +15,8 @@
  *
  * In an MPI job the clients are the processes, the parent's among them, all with one handle from beginning to end.
  * All are ranked, so that nothing is quiet while one of them does anything else: the pool, of all of them, has the
- * space to itself, after each history.
+ * space to itself, after each history. And as it is one space for all rounds, after each there are figures of what
+ * it and its processes take, and at the end nothing may have grown (growth.h).
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -23,6 +24,7 @@
 #include <sys/wait.h>
 
 #include "t/lib/actor.h"
+#include "t/lib/growth.h"
 #include "t/lib/ranks.h"
 #include "t/lib/team.h"
 #include "t/lib/wedge.h"
@@ -49,6 +51,7 @@ static options_t o = {.operations = 400000,
 
 /* What the whole run adds up to. */
 static uint64_t total_operations, total_violations, total_jobs;
+static growth_t *growth; /* in an MPI job */
 
 typedef struct round {
     actor_world_t *world;
@@ -535,7 +538,7 @@ static void read_options(int argc, char **argv)
             *numbers[c] = (uint32_t)strtoul(optarg, NULL, 0);
             if (c == 'm') {
                 o.operations = o.operations < 2000000 ? 2000000 : o.operations;
-                o.seconds = 30;
+                o.seconds = o.minutes < 2 ? 2 : o.minutes > 20 ? 30 : o.minutes * 3 / 2; /* dozens of rounds */
             }
         }
     }
@@ -566,6 +569,9 @@ static void run(char uris[][256], int n, memo_space_t *space)
             if (space != NULL && o.pool > 1) {
                 pool_of_all(uris[i], seed, space);
             }
+            if (space != NULL) {
+                growth_note(growth, space);
+            }
         }
     }
 }
@@ -579,7 +585,9 @@ int main(int argc, char **argv)
         tap_timeout(120 + 4 * o.seconds);
         memo_space_t *space = ranks_open(o.uri);
         snprintf(uris[0], sizeof uris[0], "%s", o.uri);
+        growth = growth_new();
         run(uris, 1, space);
+        growth_judge(growth);
         tap_ok(ranks_close(space), "%s: all close", o.uri);
         return tap_done();
     }

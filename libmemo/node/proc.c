@@ -1,5 +1,5 @@
 /*
- * proc.c - what the kernel says of a process (proc.h): /proc/PID/stat.
+ * proc.c - what the kernel says of a process (proc.h): /proc/PID/stat and statm.
  */
 #include "libmemo/node/proc.h"
 
@@ -10,15 +10,15 @@
 #include <unistd.h>
 
 /* Their numbers as proc(5) has them. */
-enum { STATE = 3, PARENT = 4, START = 22, RESIDENT = 24, FIELDS };
+enum { STATE = 3, PARENT = 4, START = 22, FIELDS };
 
-static bool read_stat(pid_t pid, char *text, size_t room)
+static bool read_file(pid_t pid, const char *name, char *text, size_t room)
 {
     char path[40];
     ssize_t n;
     int fd;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -48,12 +48,11 @@ bool proc_read(pid_t pid, proc_t *p)
 {
     char text[1024], *field[FIELDS];
 
-    if (!read_stat(pid, text, sizeof text) || !split(text, field))
+    if (!read_file(pid, "stat", text, sizeof text) || !split(text, field))
         return false;
     p->state = field[STATE][0];
     p->parent = (pid_t)strtol(field[PARENT], NULL, 10);
     p->start = strtoull(field[START], NULL, 10);
-    p->resident = strtoull(field[RESIDENT], NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
     return true;
 }
 
@@ -62,4 +61,19 @@ bool proc_lives(pid_t pid)
     proc_t p;
 
     return proc_read(pid, &p) && p.state != 'Z' && p.state != 'X';
+}
+
+bool proc_memory(pid_t pid, uint64_t *resident, uint64_t *own)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), all, shared;
+    char text[256], *at = text;
+
+    if (!read_file(pid, "statm", text, sizeof text))
+        return false;
+    strtoull(at, &at, 10); /* addresses */
+    all = strtoull(at, &at, 10);
+    shared = strtoull(at, &at, 10);
+    *resident = all * page;
+    *own = (all - shared) * page;
+    return true;
 }

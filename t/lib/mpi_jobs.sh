@@ -13,6 +13,7 @@
 # Inside one machine, other network devices than this one may come and go with other tests, and take a job along.
 [ "$MPIEXEC" != mpiexec ] || export UCX_NET_DEVICES="${UCX_NET_DEVICES:-lo}"
 job_seconds=60
+job_tells= # not empty: what a job prints is passed on while it runs
 jobs_ran=0
 jobs_failed=0
 jobs_scratch=$(mktemp -d)
@@ -42,7 +43,7 @@ jobs_merge() { # jobs_merge WHAT FIRST FILE
         }
         /^1\.\.[0-9]+/ { plan = substr($1, 4); next }
         /^TAP version/ { next }
-        /^#/ { print; next }
+        /^#/ { print; fflush(); next }
         { print "# " $0 }
         END { print seen + 0, bad + 0, plan + 0 > counts }' "$3"
 }
@@ -73,9 +74,18 @@ job() {
     export MEMO_TEST_ROOM
     rm -rf "$MEMO_TEST_ROOM"
     mkdir "$MEMO_TEST_ROOM" || exit 1
-    job_run -n "$job_ranks" "$@"
+    if [ -n "$job_tells" ]; then
+        rm -f "$jobs_scratch/out"
+        mkfifo "$jobs_scratch/out"
+        jobs_merge "$job_what" "$jobs_ran" "$jobs_scratch/out" &
+        job_merger=$!
+        job_run -n "$job_ranks" "$@"
+        wait "$job_merger"
+    else
+        job_run -n "$job_ranks" "$@"
+        jobs_merge "$job_what" "$jobs_ran" "$jobs_scratch/out"
+    fi
     rm -rf "$MEMO_TEST_ROOM"
-    jobs_merge "$job_what" "$jobs_ran" "$jobs_scratch/out"
     read -r seen bad plan <"$jobs_scratch/counts"
     jobs_ran=$((jobs_ran + seen))
     jobs_failed=$((jobs_failed + bad))

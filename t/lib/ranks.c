@@ -21,6 +21,7 @@
 #endif
 #define ROOM_BYTES ((size_t)4 << 30) /* of addresses: pages come as they are used */
 #define WORKERS_MAX 64
+#define RANKS_MAX 128
 #define ORDERS_MAX 256
 
 enum { ORDER_NONE, ORDER_GIVEN, ORDER_TAKEN, ORDER_DONE };
@@ -50,6 +51,7 @@ typedef struct room {
     _Atomic uint32_t there; /* workers that are ready */
     _Atomic uint32_t over;
     _Atomic int tester;
+    _Atomic int process[RANKS_MAX]; /* by rank of the job; minus that of a client */
     rank_worker_t workers[WORKERS_MAX];
 } room_t;
 
@@ -217,9 +219,19 @@ static void await_workers(void)
     }
 }
 
+static _Atomic int *own_process(void)
+{
+    int rank = atoi(getenv("PMI_RANK"));
+    if (rank < 0 || rank >= RANKS_MAX)
+        tap_bail("rank %d of the job", rank);
+    return &room->process[rank];
+}
+
 memo_space_t *ranks_open(const char *uri)
 {
     memo_space_t *space = NULL;
+    enter_room();
+    atomic_store(own_process(), (int)getpid());
     int rc = memo_open(&space, uri);
     if (rc == MEMO_SERVED)
         exit(0);
@@ -228,7 +240,7 @@ memo_space_t *ranks_open(const char *uri)
     int rank = memo_rank(space), ranks = memo_ranks(space);
     if (rank < 0 || ranks > WORKERS_MAX + 1)
         tap_bail("rank %d of %d", rank, ranks);
-    enter_room();
+    atomic_store(own_process(), -(int)getpid());
     if (rank != 0)
         work(space, rank);
     workers = (uint32_t)ranks - 1;
@@ -270,6 +282,13 @@ int ranks_left(void)
     for (uint32_t i = 0; i < workers; i++)
         left += atomic_load(&room->workers[i].state) == WORKER_THERE;
     return left;
+}
+
+pid_t ranks_process(int rank, bool *serves)
+{
+    int process = rank < RANKS_MAX ? atomic_load(&room->process[rank]) : 0;
+    *serves = process > 0;
+    return process < 0 ? -process : process;
 }
 
 /* ---- the tester: orders -------------------------------------------------------------------------------------- */

@@ -12,6 +12,8 @@
 #ifndef RANKS_H
 #define RANKS_H
 
+#include <sys/types.h>
+
 #include "libmemo/memo.h"
 
 typedef int (*rank_fn)(memo_space_t *space, void *arg);
@@ -34,6 +36,9 @@ bool ranks_close(memo_space_t *space);
 
 /* Workers that are there: neither closed nor killed. */
 int ranks_left(void);
+
+/* The process of a rank of the job, and whether it serves; 0: there are no more ranks. */
+pid_t ranks_process(int rank, bool *serves);
 
 /* Zeroed memory of the room. Given back its pages are free; its addresses too, if it was the last that was had. */
 void *ranks_memory(size_t bytes);
