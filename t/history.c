@@ -1,353 +1,15 @@
 /*
  * history.c - the checker of histories is itself checked: right histories pass, each kind of fault is found.
  *
- * Right histories come from a model of a space in virtual time: every operation takes effect at an instant of its
- * own inside its call. Each fault is a scene of a few operations, played beside such a history in folders of its
- * own, once as it should be and once with the fault, which must then be the only one reported, and of that kind.
+ * Right histories come from a model of a space (history_model.h). Each fault is a scene of a few operations, played
+ * beside such a history in folders of its own, once as it should be and once with the fault, which must then be the
+ * only one reported, and of that kind.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "t/lib/history.h"
+#include "t/lib/history_model.h"
 #include "t/tap.h"
-
-static uint64_t random_state;
-
-static uint64_t random_next(void)
-{
-    uint64_t x = random_state += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-static uint32_t below(uint32_t n)
-{
-    return (uint32_t)((random_next() >> 32) * n >> 32);
-}
-
-/* ---- writing a history with made-up times ---------------------------------------------------------------- */
-
-static history_record_t *note(history_t *h, history_tape_t *tape, history_record_t r)
-{
-    if (!history_room(h, tape, 1, 8)) {
-        tap_bail("the history of the test is too small");
-    }
-    history_record_t *record = history_begin(h, tape, &r);
-    record->call = r.call;
-    record->ret = r.ret;
-    return record;
-}
-
-static uint32_t set_of(history_t *h, history_tape_t *tape, const uint32_t *folders, uint32_t n)
-{
-    if (!history_room(h, tape, 1, n)) {
-        tap_bail("the history of the test is too small");
-    }
-    return history_set(h, tape, folders, n);
-}
-
-/* ---- the model ------------------------------------------------------------------------------------------- */
-
-enum { WORKERS = 16, NOBODY = 0 };
-
-typedef struct item { /* a memo of the model; 0 is none */
-    uint64_t name;    /* 0: a token */
-    uint32_t next;
-    uint32_t target; /* + 1, while it is a delayed put */
-    uint8_t redeliveries;
-} item_t;
-
-typedef struct queue {
-    uint32_t first, last;
-} queue_t;
-
-typedef struct model {
-    history_t *h;
-    history_tape_t *tapes[WORKERS];
-    uint64_t free_at[WORKERS]; /* the return of the worker's last operation */
-    uint64_t now;
-    uint32_t folders;
-    queue_t *in;      /* by folder */
-    queue_t *waiting; /* delayed puts, by trigger */
-    item_t *items;
-    uint32_t used;
-    uint32_t lent; /* an item that a request has been given, and will give back */
-    uint32_t lent_folder;
-    uint64_t lent_call;
-    uint32_t kills; /* one in so many operations; 0: none */
-} model_t;
-
-static void append(model_t *m, queue_t *q, uint32_t i)
-{
-    m->items[i].next = NOBODY;
-    if (q->first == NOBODY) {
-        q->first = i;
-    } else {
-        m->items[q->last].next = i;
-    }
-    q->last = i;
-}
-
-static void push_front(model_t *m, queue_t *q, uint32_t i)
-{
-    m->items[i].next = q->first;
-    q->first = i;
-    if (m->items[i].next == NOBODY) {
-        q->last = i;
-    }
-}
-
-static uint32_t pop(model_t *m, queue_t *q)
-{
-    uint32_t i = q->first;
-    if (i != NOBODY) {
-        q->first = m->items[i].next;
-    }
-    return i;
-}
-
-/* A memo arrives; the delayed puts that waited for it follow, one after the other. */
-static void arrive(model_t *m, uint32_t folder, uint32_t i)
-{
-    queue_t fired = {NOBODY, NOBODY};
-    append(m, &m->in[folder], i);
-    for (;;) {
-        for (uint32_t d; (d = pop(m, &m->waiting[folder])) != NOBODY;) {
-            append(m, &fired, d);
-        }
-        uint32_t next = pop(m, &fired);
-        if (next == NOBODY) {
-            return;
-        }
-        folder = m->items[next].target - 1;
-        append(m, &m->in[folder], next);
-    }
-}
-
-/* The worker's call and return around the instant `now`. */
-static history_record_t around(model_t *m, uint32_t w, enum history_kind kind, uint32_t folder)
-{
-    uint64_t slack = m->now - m->free_at[w] - 1;
-    history_record_t r = {.kind = (uint8_t)kind, .folder = folder, .timeout = 0, .when = HISTORY_WAIT};
-    r.call = m->now - below(slack < 40 ? (uint32_t)slack + 1 : 40);
-    r.ret = m->now + below(40);
-    m->free_at[w] = r.ret;
-    r.hold = HISTORY_ENDED;
-    return r;
-}
-
-static uint32_t new_item(model_t *m, uint32_t w, history_record_t *r)
-{
-    uint32_t i = ++m->used;
-    bool token = below(20) == 0;
-    m->items[i] = (item_t){.name = token ? 0 : history_name(m->tapes[w])};
-    r->memo = m->items[i].name;
-    r->flags = token ? HISTORY_TOKEN : 0;
-    return i;
-}
-
-static void model_put(model_t *m, uint32_t w)
-{
-    uint32_t folder = below(m->folders);
-    history_record_t r = around(m, w, HISTORY_PUT, folder);
-    uint32_t i = new_item(m, w, &r);
-    note(m->h, m->tapes[w], r);
-    arrive(m, folder, i);
-}
-
-static void model_put_delayed(model_t *m, uint32_t w)
-{
-    uint32_t folder = below(m->folders);
-    history_record_t r = around(m, w, HISTORY_PUT_DELAYED, folder);
-    uint32_t i = new_item(m, w, &r);
-    r.trigger = below(m->folders);
-    m->items[i].target = folder + 1;
-    note(m->h, m->tapes[w], r);
-    if (m->in[r.trigger].first != NOBODY) {
-        arrive(m, folder, i);
-    } else {
-        append(m, &m->waiting[r.trigger], i);
-    }
-}
-
-static void give(model_t *m, history_record_t *r, uint32_t i)
-{
-    r->memo = m->items[i].name;
-    r->flags = (uint8_t)(r->flags | (r->memo == 0 ? HISTORY_TOKEN : 0));
-    r->redeliveries = m->items[i].redeliveries;
-}
-
-/* A take or copy over one to four folders: weak, strict or with a timeout. */
-static void model_select(model_t *m, uint32_t w, enum history_kind kind)
-{
-    uint32_t set[4], n = 1 + below(4), at = 0;
-    for (uint32_t k = 0; k < n; k++) {
-        set[k] = below(m->folders);
-    }
-    history_record_t r = around(m, w, kind, set[0]);
-    if (n > 1) {
-        r.set = set_of(m->h, m->tapes[w], set, n);
-        r.count = n;
-    }
-    r.when = (uint8_t)below(3);
-    r.flags = HISTORY_LISTED;
-    r.timeout = r.when == HISTORY_WAIT ? (int64_t)(r.ret - r.call) : 0;
-    while (at < n && m->in[set[at]].first == NOBODY) {
-        at++;
-    }
-    if (at == n) {
-        r.result = r.when == HISTORY_WAIT ? MEMO_TIMEDOUT : MEMO_NONE;
-    } else {
-        r.folder = set[at];
-        give(m, &r, m->in[set[at]].first);
-        if (kind == HISTORY_TAKE) {
-            pop(m, &m->in[set[at]]);
-        }
-    }
-    note(m->h, m->tapes[w], r);
-}
-
-static void model_join(model_t *m, uint32_t w)
-{
-    uint32_t set[2] = {below(m->folders), 0};
-    set[1] = (set[0] + 1) % m->folders;
-    history_record_t r = around(m, w, HISTORY_JOIN_FAILED, set[0]);
-    if (m->in[set[0]].first == NOBODY || m->in[set[1]].first == NOBODY) {
-        r.result = MEMO_TIMEDOUT;
-        r.count = 2;
-        r.set = set_of(m->h, m->tapes[w], set, 2);
-        note(m->h, m->tapes[w], r);
-        return;
-    }
-    r.kind = HISTORY_TAKE;
-    for (uint32_t k = 0; k < 2; k++) {
-        r.folder = set[k];
-        r.flags = HISTORY_JOIN;
-        give(m, &r, pop(m, &m->in[set[k]]));
-        note(m->h, m->tapes[w], r);
-    }
-}
-
-/* A request is given a memo, and later cancelled: the memo goes back to the head. */
-static void model_lend(model_t *m)
-{
-    if (m->lent != NOBODY) {
-        history_tape_t *tape = m->tapes[0];
-        push_front(m, &m->in[m->lent_folder], m->lent);
-        note(m->h, tape,
-             (history_record_t){.kind = HISTORY_CANCELLED,
-                                .folder = m->lent_folder,
-                                .call = m->lent_call,
-                                .ret = m->now,
-                                .timeout = MEMO_FOREVER});
-        m->lent = NOBODY;
-        return;
-    }
-    m->lent_folder = below(m->folders);
-    m->lent = pop(m, &m->in[m->lent_folder]);
-    m->lent_call = m->now;
-}
-
-/* One takes a memo and is killed, before or after it could write that down; the memo goes back to the head. */
-static void model_kill(model_t *m)
-{
-    uint32_t folder = below(m->folders);
-    uint32_t i = m->in[folder].first;
-    history_tape_t *tape = i != NOBODY ? history_tape(m->h) : NULL;
-    if (tape == NULL) {
-        return;
-    }
-    history_record_t r = {.kind = HISTORY_TAKE, .folder = folder, .call = m->now, .timeout = MEMO_FOREVER};
-    if (below(2) == 0) {
-        r.ret = m->now;
-        give(m, &r, i);
-    }
-    note(m->h, tape, r);
-    tape->killed = 1;
-    m->items[i].redeliveries++;
-}
-
-static void model_step(model_t *m)
-{
-    uint32_t w = below(WORKERS), what = below(100);
-    m->now += 1 + below(12);
-    if (m->now <= m->free_at[w] + 1) {
-        m->now = m->free_at[w] + 2;
-    }
-    if (what < 43) {
-        model_put(m, w);
-    } else if (what < 46) {
-        model_put_delayed(m, w);
-    } else if (what < 82) {
-        model_select(m, w, HISTORY_TAKE);
-    } else if (what < 92) {
-        model_select(m, w, HISTORY_COPY);
-    } else if (what < 98) {
-        model_join(m, w);
-    } else {
-        model_lend(m);
-    }
-    if (m->kills > 0 && below(m->kills) == 0) {
-        model_kill(m);
-    }
-}
-
-/* What is left in the folders, and waits for its trigger for ever, is drained by worker 0. */
-static void model_drain(model_t *m)
-{
-    m->now += 1000;
-    if (m->lent != NOBODY) {
-        model_lend(m);
-    }
-    for (uint32_t round = 0; round < 2; round++) {
-        for (uint32_t f = 0; f < m->folders; f++) {
-            for (uint32_t i; (i = pop(m, &m->in[f])) != NOBODY;) {
-                m->now += 2;
-                history_record_t r = {.kind = HISTORY_TAKE,
-                                      .folder = f,
-                                      .call = m->now,
-                                      .ret = m->now + 1,
-                                      .when = HISTORY_SKIP,
-                                      .hold = HISTORY_ENDED};
-                give(m, &r, i);
-                note(m->h, m->tapes[0], r);
-            }
-        }
-        for (uint32_t f = 0; f < m->folders && round == 0; f++) {
-            m->now += 2;
-            history_record_t r = {.kind = HISTORY_PUT, .folder = f, .call = m->now, .ret = m->now + 1};
-            uint32_t i = new_item(m, 0, &r);
-            note(m->h, m->tapes[0], r);
-            arrive(m, f, i);
-        }
-    }
-}
-
-/* A history of that many operations over the folders from 0 on, of `all` that the history has. */
-static history_t *model_history(uint32_t operations, uint32_t folders, uint32_t all, uint32_t kills, uint64_t *end)
-{
-    model_t m = {.now = 1000000, .folders = folders, .kills = kills};
-    m.h = history_new(operations * 2 + 10000, operations * 3 + 10000, 4000, all);
-    m.in = calloc(folders, sizeof *m.in);
-    m.waiting = calloc(folders, sizeof *m.waiting);
-    m.items = calloc(operations + folders + 2u, sizeof *m.items);
-    if (m.h == NULL || m.in == NULL || m.waiting == NULL || m.items == NULL) {
-        tap_bail("no memory for a history of %" PRIu32 " operations", operations);
-    }
-    for (uint32_t w = 0; w < WORKERS; w++) {
-        m.tapes[w] = history_tape(m.h);
-    }
-    for (uint32_t i = 0; i < operations; i++) {
-        model_step(&m);
-    }
-    model_drain(&m);
-    *end = m.now;
-    free(m.in);
-    free(m.waiting);
-    free(m.items);
-    return m.h;
-}
 
 /* ---- scenes ---------------------------------------------------------------------------------------------- */
 
@@ -365,25 +27,25 @@ typedef struct scene {
 static uint64_t put(scene_t *s, uint32_t w, uint32_t folder, uint64_t call, uint64_t ret)
 {
     uint64_t name = history_name(s->tape[w]);
-    note(s->h, s->tape[w],
-         (history_record_t){.kind = HISTORY_PUT,
-                            .folder = folder,
-                            .memo = name,
-                            .call = s->t + call,
-                            .ret = ret == 0 ? 0 : s->t + ret});
+    model_note(s->h, s->tape[w],
+               (history_record_t){.kind = HISTORY_PUT,
+                                  .folder = folder,
+                                  .memo = name,
+                                  .call = s->t + call,
+                                  .ret = ret == 0 ? 0 : s->t + ret});
     return name;
 }
 
 static history_record_t *take(scene_t *s, uint32_t w, uint32_t folder, uint64_t name, uint64_t call, uint64_t ret)
 {
-    return note(s->h, s->tape[w],
-                (history_record_t){.kind = HISTORY_TAKE,
-                                   .folder = folder,
-                                   .memo = name,
-                                   .timeout = MEMO_FOREVER,
-                                   .call = s->t + call,
-                                   .ret = ret == 0 ? 0 : s->t + ret,
-                                   .hold = HISTORY_ENDED});
+    return model_note(s->h, s->tape[w],
+                      (history_record_t){.kind = HISTORY_TAKE,
+                                         .folder = folder,
+                                         .memo = name,
+                                         .timeout = MEMO_FOREVER,
+                                         .call = s->t + call,
+                                         .ret = ret == 0 ? 0 : s->t + ret,
+                                         .hold = HISTORY_ENDED});
 }
 
 static void copy(scene_t *s, uint32_t w, uint32_t folder, uint64_t name, uint64_t call, uint64_t ret)
@@ -394,19 +56,19 @@ static void copy(scene_t *s, uint32_t w, uint32_t folder, uint64_t name, uint64_
 static history_record_t *none(scene_t *s, uint32_t w, enum history_when when, uint32_t folder, uint64_t call,
                               uint64_t ret)
 {
-    return note(s->h, s->tape[w],
-                (history_record_t){.kind = HISTORY_TAKE,
-                                   .folder = folder,
-                                   .when = (uint8_t)when,
-                                   .result = MEMO_NONE,
-                                   .call = s->t + call,
-                                   .ret = s->t + ret});
+    return model_note(s->h, s->tape[w],
+                      (history_record_t){.kind = HISTORY_TAKE,
+                                         .folder = folder,
+                                         .when = (uint8_t)when,
+                                         .result = MEMO_NONE,
+                                         .call = s->t + call,
+                                         .ret = s->t + ret});
 }
 
 /* The same over A and B. */
 static history_record_t *none_of_two(scene_t *s, uint32_t w, enum history_when when, uint64_t call, uint64_t ret)
 {
-    uint32_t set[2] = {A, B}, place = set_of(s->h, s->tape[w], set, 2);
+    uint32_t set[2] = {A, B}, place = model_set(s->h, s->tape[w], set, 2);
     history_record_t *r = none(s, w, when, A, call, ret);
     r->count = 2;
     r->set = place;
@@ -455,8 +117,8 @@ static void lost_between_two_names(scene_t *s, bool wrong)
     uint64_t m = put(s, 0, A, 10, 20);
     take(s, 1, A, m, 30, 40)->hold = HISTORY_ENDING_PUT;
     uint64_t n = history_name(s->tape[1]);
-    note(s->h, s->tape[1],
-         (history_record_t){.kind = HISTORY_PUT, .folder = B, .memo = n, .origin = m, .call = s->t + 50});
+    model_note(s->h, s->tape[1],
+               (history_record_t){.kind = HISTORY_PUT, .folder = B, .memo = n, .origin = m, .call = s->t + 50});
     s->tape[1]->killed = 1;
     if (!wrong) { /* half-way put: it went back to where it came from */
         take(s, 2, A, n, 60, 70)->redeliveries = 1;
@@ -471,7 +133,7 @@ static void wrong_folder(scene_t *s, bool wrong)
 
 static void not_asked_for(scene_t *s, bool wrong)
 {
-    uint32_t set[2] = {A, B}, place = set_of(s->h, s->tape[1], set, 2);
+    uint32_t set[2] = {A, B}, place = model_set(s->h, s->tape[1], set, 2);
     uint32_t folder = wrong ? C : B;
     uint64_t m = put(s, 0, folder, 10, 20);
     history_record_t *r = take(s, 1, folder, m, 30, 40);
@@ -517,13 +179,13 @@ static void from_nowhere(scene_t *s, bool wrong)
 static void refused_and_taken(scene_t *s, bool wrong)
 {
     uint64_t m = history_name(s->tape[0]);
-    note(s->h, s->tape[0],
-         (history_record_t){.kind = HISTORY_PUT,
-                            .folder = A,
-                            .memo = m,
-                            .result = MEMO_EFULL,
-                            .call = s->t + 10,
-                            .ret = s->t + 20});
+    model_note(s->h, s->tape[0],
+               (history_record_t){.kind = HISTORY_PUT,
+                                  .folder = A,
+                                  .memo = m,
+                                  .result = MEMO_EFULL,
+                                  .call = s->t + 10,
+                                  .ret = s->t + 20});
     if (wrong) {
         take(s, 1, A, m, 30, 40);
     }
@@ -631,7 +293,7 @@ static void failed_join(scene_t *s, bool wrong)
 
 static void choice(scene_t *s, bool wrong)
 {
-    uint32_t set[2] = {A, B}, place = set_of(s->h, s->tape[1], set, 2);
+    uint32_t set[2] = {A, B}, place = model_set(s->h, s->tape[1], set, 2);
     uint64_t m = put(s, 0, A, 10, 20), n = put(s, 0, B, 21, 22);
     history_record_t *r = take(s, 1, B, n, 30, 40);
     r->count = 2;
@@ -687,13 +349,13 @@ static void early_wait(scene_t *s, bool wrong)
 static uint64_t delayed(scene_t *s, uint32_t trigger, uint32_t target, uint64_t call, uint64_t ret)
 {
     uint64_t name = history_name(s->tape[0]);
-    note(s->h, s->tape[0],
-         (history_record_t){.kind = HISTORY_PUT_DELAYED,
-                            .folder = target,
-                            .trigger = trigger,
-                            .memo = name,
-                            .call = s->t + call,
-                            .ret = s->t + ret});
+    model_note(s->h, s->tape[0],
+               (history_record_t){.kind = HISTORY_PUT_DELAYED,
+                                  .folder = target,
+                                  .trigger = trigger,
+                                  .memo = name,
+                                  .call = s->t + call,
+                                  .ret = s->t + ret});
     return name;
 }
 
@@ -793,14 +455,14 @@ static void dropped(scene_t *s, bool wrong)
 
 static void token(scene_t *s, uint32_t w, enum history_kind kind, uint64_t call, uint64_t ret)
 {
-    note(s->h, s->tape[w],
-         (history_record_t){.kind = (uint8_t)kind,
-                            .folder = A,
-                            .flags = HISTORY_TOKEN,
-                            .timeout = MEMO_FOREVER,
-                            .hold = HISTORY_ENDED,
-                            .call = s->t + call,
-                            .ret = s->t + ret});
+    model_note(s->h, s->tape[w],
+               (history_record_t){.kind = (uint8_t)kind,
+                                  .folder = A,
+                                  .flags = HISTORY_TOKEN,
+                                  .timeout = MEMO_FOREVER,
+                                  .hold = HISTORY_ENDED,
+                                  .call = s->t + call,
+                                  .ret = s->t + ret});
 }
 
 static void token_twice(scene_t *s, bool wrong)
@@ -848,8 +510,9 @@ static void name_put_twice(scene_t *s, bool wrong)
     uint64_t m = put(s, 0, A, 10, 20);
     take(s, 1, A, m, 30, 40);
     if (wrong) {
-        note(s->h, s->tape[2],
-             (history_record_t){.kind = HISTORY_PUT, .folder = A, .memo = m, .call = s->t + 50, .ret = s->t + 60});
+        model_note(
+            s->h, s->tape[2],
+            (history_record_t){.kind = HISTORY_PUT, .folder = A, .memo = m, .call = s->t + 50, .ret = s->t + 60});
     }
 }
 
@@ -905,6 +568,8 @@ static const struct {
     {"a name put twice", name_put_twice, FAULT_MALFORMED},
 };
 
+/* ---- the test -------------------------------------------------------------------------------------------- */
+
 static void show(const char *sentence, void *arg)
 {
     (void)arg;
@@ -946,7 +611,7 @@ static void right_histories_pass(void)
         uint64_t end;
         history_rules_t rules = {.say = show};
         history_report_t report;
-        uint32_t folders = 2 + below(20);
+        uint32_t folders = 2 + model_below(20);
         history_t *h = model_history(5000, folders, folders, round % 2 ? 50 : 0, &end);
         history_check(h, &rules, &report);
         tap_is_int((long long)report.violations, 0,
@@ -975,7 +640,7 @@ static void millions_in_seconds(uint32_t operations)
 int main(int argc, char **argv)
 {
     tap_timeout(300);
-    random_state = tap_seed();
+    model_seed(tap_seed());
     right_histories_pass();
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
         play(i, false);
