@@ -12,6 +12,7 @@
 
 #include "servers/engine.h"
 #include "stubs/stub.h"
+#include "t/lib/engines_names.h"
 #include "t/tap.h"
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
@@ -230,19 +231,6 @@ static void run(void)
             last = &first;
         }
         deliver(q);
-    }
-}
-
-static void name_folders(void)
-{
-    uint32_t have[SERVERS] = {0}, full = 0;
-    for (uint32_t i = 0; full < SERVERS; i++) {
-        memo_folder_t f = memo_folder_bytes(&i, sizeof i);
-        uint32_t s = wire_server_of(&f, SERVERS);
-        if (have[s] < NAMES) {
-            names[s][have[s]++] = f;
-            full += have[s] == NAMES;
-        }
     }
 }
 
@@ -573,7 +561,7 @@ int main(void)
         printf("1..0 # SKIP the sanitizer has malloc to itself\n");
         return 0;
     }
-    name_folders();
+    engines_names(SERVERS, NAMES, names);
     tap_ok(!one_world(STUB_LATCH, 0, 0) && wrong[0] == '\0', "with memory for all, all is well%s%s",
            wrong[0] != '\0' ? ": " : "", wrong);
     each(STUB_LATCH, "latch");

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "servers/engine.h"
+#include "t/lib/engines_names.h"
 #include "t/lib/engines_whole.h"
 #include "t/tap.h"
 
@@ -128,19 +129,6 @@ static void begin_world(uint32_t server)
     engine = engine_new(self, SERVERS, CLIENTS, &io);
     if (engine == NULL) {
         tap_bail("no memory");
-    }
-}
-
-static void name_folders(void)
-{
-    uint32_t have[SERVERS] = {0}, full = 0;
-    for (uint32_t i = 0; full < SERVERS; i++) {
-        memo_folder_t f = memo_folder_bytes(&i, sizeof i);
-        uint32_t s = wire_server_of(&f, SERVERS);
-        if (have[s] < NAMES) {
-            names[s][have[s]++] = f;
-            full += have[s] == NAMES;
-        }
     }
 }
 
@@ -585,7 +573,7 @@ static void check_case(const wrong_case_t *c)
 
 int main(void)
 {
-    name_folders();
+    engines_names(SERVERS, NAMES, names);
     state = 1;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check_case(&cases[i]);
