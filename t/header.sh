@@ -2,25 +2,12 @@
 # memo.h compiles alone, in C and in C++, and so does memo_mpi.h; every header of the library does; the shared libraries
 # export what these two declare and nothing else.
 set -u
+# shellcheck source=t/lib/tap.sh
+. t/lib/tap.sh
 : "${BUILD:=build}"
 : "${MPI:=$([ -e "$BUILD/libmemo-mpi.so" ] && echo yes || echo no)}"
 cc=${CC:-cc}
 cxx=${CXX:-g++}
-count=0
-
-result() { # result STATUS NAME
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        echo "not ok $count - $2"
-    fi
-}
-
-skip() { # skip NAME REASON
-    count=$((count + 1))
-    echo "ok $count - $1 # SKIP $2"
-}
 
 # Runs a command; its words are shown if it fails.
 attempt() { # attempt NAME COMMAND ...
@@ -102,4 +89,4 @@ if [ "$MPI" != no ]; then
 else
     skip 'libmemo-mpi.so exports what memo_mpi.h declares' 'without MPI'
 fi
-echo "1..$count"
+result_plan

@@ -2,22 +2,14 @@
 # What is installed serves a program outside the tree, on each backend, shared and static; nothing is left behind
 # when it is uninstalled.
 set -u
+# shellcheck source=t/lib/tap.sh
+. t/lib/tap.sh
 : "${BUILD:=build}"
 : "${MPI:=$([ -e "$BUILD/libmemo-mpi.so" ] && echo yes || echo no)}"
 export BUILD
 # What make is told: that of which this is the test. yes would insist.
 mpi=$([ "$MPI" = no ] && echo MPI=no)
 cc=${CC:-cc}
-count=0
-
-result() { # result STATUS NAME
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        echo "not ok $count - $2"
-    fi
-}
 
 attempt() { # attempt NAME COMMAND ...: its words are shown if it fails
     name=$1
@@ -105,8 +97,7 @@ result $? 'it uses the installed shared library, by its soname'
 
 # With MPI: a program that calls MPI itself, and one that does not and finds the library by itself.
 if [ "$MPI" = no ]; then
-    count=$((count + 1))
-    echo "ok $count - programs with MPI # SKIP without MPI"
+    skip "programs with MPI" "without MPI"
     test ! -e "$prefix/lib/libmemo-mpi.so" -a ! -e "$prefix/include/memo_mpi.h" -a ! -e "$prefix/bin/memo-server"
     result $? 'nothing of the MPI half is installed'
 else
@@ -161,4 +152,4 @@ cd - > /dev/null || exit 1
 attempt 'make uninstall' make uninstall PREFIX="$prefix"
 test -z "$(files "$prefix")"
 result $? '... leaves no file behind'
-echo "1..$count"
+result_plan

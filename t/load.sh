@@ -3,23 +3,10 @@
 # it is looked for, and from nowhere else. The libraries here are made for the test, without MPI: host.c, the half of
 # the meeting that is libmemo-mpi.so's, with backends that say who they are.
 set -u
+# shellcheck source=t/lib/tap.sh
+. t/lib/tap.sh
 : "${BUILD:=build}"
 cc=${CC:-cc}
-count=0
-
-result() { # result STATUS NAME
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        echo "not ok $count - $2"
-    fi
-}
-
-skip() { # skip NAME REASON
-    count=$((count + 1))
-    echo "ok $count - $1 # SKIP $2"
-}
 
 # The last line that a command prints matches a pattern of case.
 says() { # says NAME PATTERN COMMAND ...
@@ -202,4 +189,4 @@ else
     chown 65534 "$program" && chmod 4755 "$program"
     says "$name" '-6 *libmemo-mpi.so.0*' env MEMO_MPI_LIBRARY="$scratch/named.so" "$program"
 fi
-echo "1..$count"
+result_plan

@@ -2,11 +2,12 @@
 # Launching over MPI and leaving it, under mpiexec: ranks' roles, numbers and nodes; what cannot be opened is refused by
 # all; leaving in any order, asleep; deaths under memo guard. The ranks are t/mpi/launch.c.
 set -u
+# shellcheck source=t/lib/tap.sh
+. t/lib/tap.sh
 BUILD=${BUILD:-build}
 rank=$PWD/$BUILD/t/mpi/launch
 memo=$PWD/$BUILD/memo
 unset MEMO_RUN MEMO_SPACE MEMO_GUARD
-count=0
 
 if [ ! -x "$rank" ] || ! command -v mpiexec >/dev/null; then
     echo "1..0 # SKIP built without MPI"
@@ -14,24 +15,10 @@ if [ ! -x "$rank" ] || ! command -v mpiexec >/dev/null; then
 fi
 
 out=$(mktemp) || exit 1
+result_shows=$out
 regions=$(mktemp) || exit 1
 trap 'rm -f "$out" "$regions"' EXIT
 trap 'exit 1' INT TERM
-
-result() { # result STATUS NAME
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-    else
-        echo "not ok $count - $2"
-        sed 's/^/# /' "$out"
-    fi
-}
-
-skip() { # skip NAME REASON
-    count=$((count + 1))
-    echo "ok $count - $1 # SKIP $2"
-}
 
 run() { # run ARGUMENT...: under mpiexec, into $out and $status
     timeout -k 5 60 mpiexec "$@" >"$out" 2>&1 </dev/null
@@ -256,4 +243,4 @@ while read -r region; do
 done <"$regions" >"$out"
 [ -s "$regions" ] && [ ! -s "$out" ]
 result $? "no hall is left"
-echo "1..$count"
+result_plan
