@@ -99,7 +99,7 @@ static void find_dead(uint32_t place)
     hall_meet(&h, 0, PROCESSES);
     hall_greet(&h);
     for (uint32_t other = 0; other < PROCESSES; other++) {
-        tap_ok(!hall_dead(&h, other), "place %u lives", (unsigned)other);
+        tap_ok(!hall_dead(&h, other, true), "place %u lives", (unsigned)other);
     }
     hall_meet(&h, 0, PROCESSES);
     if (place == 2) {
@@ -113,8 +113,8 @@ static void find_dead(uint32_t place)
         usleep(1000);
     }
     for (uint32_t other = 0; other < PROCESSES; other++) {
-        tap_is_int(hall_dead(&h, other), other == 2 && !leaves_first, "whether place %u is dead, at place %u",
-                   (unsigned)other, (unsigned)place);
+        tap_is_int(hall_dead(&h, other, false), other == 2 && !leaves_first,
+                   "whether place %u is dead, at place %u", (unsigned)other, (unsigned)place);
     }
     if (hall_claim(&h, 2)) {
         atomic_fetch_add(&shared->left, 1);

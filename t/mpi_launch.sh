@@ -105,7 +105,7 @@ all_say "options count" 3 "malformed argument: rank 1 opens another space than r
 run -n 3 "$rank" --servers 3
 all_say "servers must leave a client" 3 "malformed argument: 3 of 3 ranks are to serve.*at least 4"
 run -n 2 "$rank" --server : -n 1 "$rank" --servers 3
-all_say "servers= beside memo-server is their number" 3 "malformed argument: servers=3, but 2 ranks run memo-server"
+all_say "servers= beside memo-server is their number" 3 "malformed argument: servers=3, but memo-server is run by 2: leave servers= out"
 run -n 2 "$rank" --server --name test
 all_say "servers alone are no space" 2 "malformed argument: all 2 ranks run memo-server"
 run -n 2 "$rank" --server : -n 1 "$rank" --scheme mpi-single

@@ -90,7 +90,7 @@ int hall_enter(hall_t *h, const char *name, uint32_t places, uint32_t place)
     return 0;
 }
 
-static bool looks_dead(const place_t *place)
+static bool looks_dead(const place_t *place, bool closely)
 {
     pid_t pid = atomic_load_explicit(&place->pid, memory_order_acquire);
     if (pid == 0) {
@@ -98,6 +98,9 @@ static bool looks_dead(const place_t *place)
     }
     if (kill(pid, 0) != 0 && errno == ESRCH) {
         return true;
+    }
+    if (!closely) {
+        return false;
     }
     uint64_t then = atomic_load_explicit(&place->start, memory_order_relaxed), now = start_of(pid);
     return then != 0 && now != 0 && now != then;
@@ -107,7 +110,7 @@ void hall_greet(hall_t *h)
 {
     h->can_look = true;
     for (uint32_t i = 0; i < h->places; i++) {
-        h->can_look &= !looks_dead(&h->page->places[i]);
+        h->can_look &= !looks_dead(&h->page->places[i], true);
     }
 }
 
@@ -181,11 +184,11 @@ bool hall_released(const hall_t *h)
     return atomic_load_explicit(&h->page->released, memory_order_acquire) != 0;
 }
 
-bool hall_dead(const hall_t *h, uint32_t place)
+bool hall_dead(const hall_t *h, uint32_t place, bool closely)
 {
     const place_t *other = &h->page->places[place];
     /* Pairs with hall_leave: who is gone, and has not left by then, never will. */
-    bool dead = h->can_look && looks_dead(other);
+    bool dead = h->can_look && looks_dead(other, closely);
     return dead && atomic_load_explicit(&other->leaves, memory_order_acquire) == 0;
 }
 

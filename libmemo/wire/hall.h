@@ -50,8 +50,9 @@ bool hall_released(const hall_t *h);
 uint32_t hall_news(const hall_t *h);
 void hall_wait(hall_t *h, uint32_t seen, int64_t ns);
 
-/* Whether the process of that place has died before it left. */
-bool hall_dead(const hall_t *h, uint32_t place);
+/* Whether the process of that place has died before it left. Only a close look, which takes some 20 us, finds one
+ * dead whose number another process has got since. */
+bool hall_dead(const hall_t *h, uint32_t place, bool closely);
 
 /* The process of that place; 0: it has not come. */
 int32_t hall_pid(const hall_t *h, uint32_t place);

@@ -29,8 +29,10 @@
 
 /* How long MPI_Finalize may take once all have come to it. */
 #define FINALIZE_NS 2000000000
-/* How often those that wait look for the dead, and how long the pauses of the one that polls MPI grow. */
-#define LOOK_NS 250000000
+/* How often those that wait look for the dead: nobody is to wait for one longer than 100 ms. */
+#define LOOK_NS 50000000
+#define LOOKS_CLOSE 8u /* of so many looks one is a close one, which takes long */
+/* How long the pauses of the one that polls MPI grow. */
 #define POLL_NS 10000000
 /* How long the news of a death may take to other nodes. */
 #define NEWS_NS 500000000
@@ -48,6 +50,7 @@ static struct {
     bool by_hand; /* mpiexec was told; the process is not to meet MPI's own end */
     int status;
     int64_t looked; /* for the dead, when */
+    uint32_t looks;
 } leaving;
 
 /* ---- the others ------------------------------------------------------------------------------------------ */
@@ -105,9 +108,10 @@ static uint32_t look(void)
     if (now - leaving.looked < LOOK_NS) {
         return LAUNCH_NOBODY;
     }
+    bool closely = leaving.looks % LOOKS_CLOSE == 0;
     for (uint32_t place = 0; place < leave->hall.places; place++) {
         uint32_t peer = leave->peer_at[place];
-        if (!leave->dead[peer] && hall_dead(&leave->hall, place)) {
+        if (!leave->dead[peer] && hall_dead(&leave->hall, place, closely)) {
             note_dead(peer);
             if (hall_claim(&leave->hall, place)) {
                 tell(&leave->peer_at[place], now + NEWS_NS);
@@ -116,6 +120,7 @@ static uint32_t look(void)
         }
     }
     leaving.looked = now;
+    leaving.looks++;
     return LAUNCH_NOBODY;
 }
 

@@ -118,7 +118,7 @@ static uint32_t other_uri(const roles_word_t words[], uint32_t ranks, uint32_t s
 static int agree_mpmd(uint32_t declared, const memo_uri_t *uri, char *sentence, size_t room)
 {
     if (uri->servers != 0 && uri->servers != declared) {
-        snprintf(sentence, room, "servers=%" PRIu32 ", but %" PRIu32 " ranks run memo-server: leave servers= out",
+        snprintf(sentence, room, "servers=%" PRIu32 ", but memo-server is run by %" PRIu32 ": leave servers= out",
                  uri->servers, declared);
         return MEMO_EINVAL;
     }
