@@ -63,7 +63,8 @@ static const struct {
 static const struct {
     const char *what, *why;
 } without[] = {
-    {"C3: one memo that takes most of a node's region, between nodes", "it is on both until it has arrived"},
+    {"C3: one memo that takes most of a node's region, between nodes",
+     "it may be there twice until it has arrived"},
     {"memo_unlink of a space that is there", "a space over MPI has no name, and ends with its job"},
     {"C13: a handle opened and dropped by one that is killed", "a process opens the space once"},
     {"C15: the child of a fork opens the space anew", "MPI is the parent's: it is refused instead"},

@@ -34,7 +34,7 @@ static void full_region(memo_space_t *s)
     tap_ok(refused(rc, MEMO_EFULL) && n > 100, "full region: the %lluth write is refused",
            (unsigned long long)n + 1);
     memo_t *m = NULL;
-    if (!peers_are_far()) { /* there is a region for each node, and the folder may lie in another */
+    if (!peers_are_far()) { /* size= is of each node's memory, and it may be another that is full */
         tap_ok(refused(memo_alloc(s, 100000, &m), MEMO_EFULL) && m == NULL, "full region: so is memo_alloc");
         tap_ok(memo_alloc_for(s, 100000, &m, 5 * MS) == MEMO_TIMEDOUT, "full region: or it waits in vain");
     }

@@ -110,6 +110,7 @@ static void knowing_stat(memo_space_t *s)
     memo_free(m);
     after = stat_of(s);
     tap_ok(after.puts - before.puts == 10 && after.copies - before.copies == 1, "stat: ten puts, one copy");
+    /* What is used is a figure of this node (memo.h), and the memos may lie in another. */
     tap_ok(after.memos == 10 && after.bytes == 80 && (after.used > before.used || peers_are_far()) &&
                after.used < after.capacity,
            "stat: ten memos, and what they use");
