@@ -4,7 +4,7 @@
  * Waking somebody on another CPU takes some 50 us; looking at a word takes nothing, but the CPU. So it pays to look
  * for as long as waking takes when that often succeeds, and not at all when it does not: whether it does is
  * learned. It never pays while the one who is to send is on the same CPU, which every process tells of itself
- * (party_t's cpu), or has to be woken first.
+ * (party_t's cpu), nor while somebody else wants the CPU: yielding tells.
  */
 #ifndef WIRE_PATIENCE_H
 #define WIRE_PATIENCE_H
