@@ -36,6 +36,7 @@ static void answer_without(loop_t *l, uint32_t peer, const wire_message_t *messa
                                    .client = message->client,
                                    .request = message->request};
 
+    lent_refused(&l->others[peer].lent, message->request);
     loop_send(l, peer, &answer);
 }
 
@@ -89,14 +90,6 @@ static void drop(void *arg, uint32_t peer, void *body, size_t body_size)
         free(body);
 }
 
-static void handle_with(loop_t *l, wire_message_t *message, struct memo *m)
-{
-    m->redeliveries = message->redeliveries;
-    message->memo = near_wire(m);
-    message->size = m->size;
-    loop_handle(l, message);
-}
-
 /* A put that waits for memory is cancelled: it has not been put. */
 static bool cancels_roomless(loop_t *l, uint32_t peer, const wire_message_t *message)
 {
@@ -114,43 +107,41 @@ static bool cancels_roomless(loop_t *l, uint32_t peer, const wire_message_t *mes
     return false;
 }
 
-/* A memo that we have lent comes back before it was said to have arrived: what we have kept needs no room. */
-static bool brings_back_lent(loop_t *l, wire_message_t *message)
+/* The memo is the client's own until it is answered. False: it is not to come any more. */
+static bool may_bring(loop_t *l, const wire_message_t *message)
 {
-    bool names =
-        (message->type == WIRE_RETURN || message->type == WIRE_DROP) && loop_far_client(l, message->number[0]);
-    lent_memo_t *kept = NULL;
+    bool own = message->request != 0 && message->client == message->from && loop_far_client(l, message->from);
 
-    if (names)
-        kept = lent_cut(&l->others[message->number[0]].lent, message->number[1], (uint32_t)message->number[2]);
-    if (kept == NULL)
-        return false;
-    if (kept->memo != NULL)
-        handle_with(l, message, near_memo(kept->memo));
-    free(kept);
-    return true;
+    return !own || lent_brings(&l->others[message->from].lent, message->request);
+}
+
+static void deliver_with(loop_t *l, wire_message_t *message, void *body)
+{
+    if (in_region(l, body))
+        loop_handle_with(l, message, (struct memo *)body - 1);
+    else
+        loop_queue_add(&l->roomless, message->from, message)->bytes = body;
 }
 
 static void deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size)
 {
     loop_t *l = arg;
+    bool has_memo = codec_has_memo(head, head_size);
     wire_message_t message;
 
     if (!read_head(l, head, head_size, &message))
         return; /* place() has given it no room */
     message.from = peer;
-    if (brings_back_lent(l, &message)) {
+    if ((has_memo && !may_bring(l, &message)) || loop_is_back(l, &message)) {
         if (body != NULL)
             drop(l, peer, body, body_size);
         return;
     }
-    if (body == NULL && body_size == 0 && codec_has_memo(head, head_size))
+    if (body == NULL && body_size == 0 && has_memo)
         body = place(l, peer, head, head_size, 0);
-    if (body != NULL && in_region(l, body))
-        handle_with(l, &message, (struct memo *)body - 1);
-    else if (body != NULL)
-        loop_queue_add(&l->roomless, peer, &message)->bytes = body;
-    else if (codec_has_memo(head, head_size))
+    if (body != NULL)
+        deliver_with(l, &message, body);
+    else if (has_memo)
         answer_without(l, peer, &message, MEMO_EFULL);
     else if (!cancels_roomless(l, peer, &message))
         loop_handle(l, &message);
@@ -169,7 +160,7 @@ void loop_find_room(loop_t *l)
         }
         w = loop_queue_cut(&l->roomless, link);
         memcpy(hand_data(m), w->bytes, w->message.size);
-        handle_with(l, &w->message, m);
+        loop_handle_with(l, &w->message, m);
         loop_waiting_free(w);
     }
 }

@@ -20,15 +20,18 @@ static void lend(loop_t *l, uint32_t to, const wire_message_t *message, uint64_t
     o->level = heap_taken(l->s->root);
 }
 
-static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
+static bool refuses(const wire_message_t *message)
+{
+    return message->type == WIRE_ANSWER && message->result != MEMO_OK && message->memo != NULL;
+}
+
+static int send_bytes(loop_t *l, uint32_t to, const wire_message_t *message)
 {
     struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
     wire_message_t full = *message;
     size_t size;
     int result;
 
-    if (message->type == WIRE_DROP)
-        full.memo = NULL; /* that is all there is to know */
     if (m != NULL)
         full.size = m->size;
     size = codec_size(&full);
@@ -37,10 +40,24 @@ static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
         l->head_room = size;
     }
     codec_write(&full, l->head);
-    result = l->far->ops->send(l->far, to, l->head, size, full.memo != NULL ? hand_data(m) : NULL,
-                               full.memo != NULL ? m->size : 0);
+    result = l->far->ops->send(l->far, to, l->head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
+    return result == MEMO_OK || result == MEMO_EPEER ? result : MEMO_EFULL;
+}
+
+/* The memo of a refusal stays here: its client has kept it. Of one that is dropped that is all there is to know. */
+static int send_far(loop_t *l, uint32_t to, const wire_message_t *message)
+{
+    struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
+    wire_message_t bare = *message;
+    int result;
+
+    if (refuses(message) || message->type == WIRE_DROP)
+        bare.memo = NULL;
+    result = send_bytes(l, to, &bare);
     if (result != MEMO_OK)
-        return result == MEMO_EPEER ? result : MEMO_EFULL;
+        return result;
+    if (refuses(message))
+        lent_refused(&l->others[to].lent, message->request);
     if (lent_by(message))
         lend(l, to, message, m->size);
     else if (m != NULL)

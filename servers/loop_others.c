@@ -24,7 +24,7 @@ static void departs_soon(loop_t *l, uint32_t client)
 {
     other_t *o = &l->others[client];
 
-    if (o->departed || o->departs_ns != 0)
+    if (o->departed || o->left || o->departs_ns != 0)
         return;
     o->departs_ns = wait_now() + GRACE_NS;
     l->departing++;
@@ -33,6 +33,8 @@ static void departs_soon(loop_t *l, uint32_t client)
 /* A client of another node has died: its requests end, and when all of it is back, it has departed. */
 static bool goes_far_away(loop_t *l, const wire_message_t *message, wire_message_t *instead)
 {
+    if (message->type == WIRE_GONE && message->number[0] < l->launch->servers)
+        l->server_dead = true;
     if (message->type != WIRE_GONE || !loop_far_client(l, message->number[0]))
         return false;
     l->others[message->number[0]].dead = l->some_dead = true;
@@ -160,7 +162,7 @@ static void look_who_departs(loop_t *l)
 
     for (peer = l->launch->servers; l->departing > 0 && peer < peers; peer++) {
         other_t *o = &l->others[peer];
-        if (o->departs_ns == 0 || o->departs_ns > now)
+        if (o->departs_ns == 0 || o->departs_ns > now || loop_owes(l, peer))
             continue;
         o->departs_ns = 0;
         o->departed = true;

@@ -6,6 +6,7 @@
  *   loop_far.c      messages from other nodes, and room for their memos
  *   loop_io.c       what the engine asks for: sending, and memos
  *   loop_others.c   the other peers: who has died, who has left, what was lent to them
+ *   loop_back.c     what the dead of other nodes had comes back
  *   loop_queue.c    messages that wait
  */
 #ifndef LOOP_OWN_H
@@ -57,7 +58,7 @@ typedef struct loop {
     queue_t roomless;   /* from other nodes */
     other_t *others;    /* by peer */
     uint32_t departing; /* of them, so many depart soon */
-    bool some_dead;
+    bool some_dead, server_dead;
     int64_t moved_ns; /* when something last came from another node, or went there */
     patience_t patience;
     patience_with_t asker; /* who was heard last */
@@ -107,6 +108,8 @@ static inline bool loop_departs(const wire_message_t *message)
 
 /* To the engine, and then what that left for itself. */
 void loop_handle(loop_t *l, const wire_message_t *message);
+/* The same, of one whose memo was just made. */
+void loop_handle_with(loop_t *l, const wire_message_t *message, struct memo *m);
 /* What is left for our own engine. */
 void loop_handle_own(loop_t *l);
 /* Reads what has come from this node. True if there was any. */
@@ -117,6 +120,17 @@ bool loop_read_near(loop_t *l);
 far_user_t loop_far_user(loop_t *l);
 /* For what came from other nodes and waits for it. */
 void loop_find_room(loop_t *l);
+
+/* ---- loop_back.c ------------------------------------------------------------------------------------------- */
+
+/* Whether a RETURN is dealt with, and the memo that it brings, or would, is not needed; nothing else is. */
+bool loop_is_back(loop_t *l, const wire_message_t *message);
+/* Whether the message is not for our engine: a RETURN that goes on to another server, or word of one. */
+bool loop_passes_on(loop_t *l, const wire_message_t *message);
+/* A message is with our engine now. */
+void loop_is_in(loop_t *l, const wire_message_t *message);
+/* Whether something that it had is not in its folder yet. */
+bool loop_owes(const loop_t *l, uint32_t client);
 
 /* ---- loop_others.c ----------------------------------------------------------------------------------------- */
 

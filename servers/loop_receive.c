@@ -29,8 +29,21 @@ void loop_handle(loop_t *l, const wire_message_t *message)
 {
     wire_message_t instead;
 
+    if (loop_passes_on(l, message))
+        return;
     to_engine(l, loop_take_note(l, message, &instead));
+    loop_is_in(l, message);
     loop_handle_own(l);
+}
+
+void loop_handle_with(loop_t *l, const wire_message_t *message, struct memo *m)
+{
+    wire_message_t full = *message;
+
+    m->redeliveries = message->redeliveries;
+    full.memo = near_wire(m);
+    full.size = m->size;
+    loop_handle(l, &full);
 }
 
 /* What it says of itself is believed as far as it does no harm. */
@@ -50,6 +63,11 @@ static void receive(self_t *s, const wire_message_t *message, struct memo **enve
     }
     if (heap_pressed(s))
         heap_flush(s); /* before anything is answered: who found no memory asks, and tries again */
+    if (loop_is_back(l, message)) {
+        if (message->memo != NULL)
+            near_free(s, near_memo(message->memo));
+        return;
+    }
     l->envelope = envelope;
     note_asker(l, message->from);
     loop_handle(l, message);

@@ -297,31 +297,20 @@ void on_delay(engine_t *e, const wire_message_t *m)
     engine_send(e, trigger, &hold);
 }
 
-static void give_room_back(engine_t *e, const memo_folder_t *target, uint64_t size)
-{
-    wire_folder_t folder = {.name = *target};
-    wire_message_t m = {
-        .type = WIRE_UNRESERVE, .folders = &folder, .count = 1, .number = {size}, .client = e->self};
-
-    engine_send(e, wire_server_of(target, e->servers), &m);
-}
-
-/* At the trigger's: it waits there, or fires at once. */
+/* At the trigger's: it waits there, or fires at once. It is not refused while the target's server lives: who
+ * brought it there asks that one what has become of it (loop_back.c). */
 void on_hold(engine_t *e, const wire_message_t *m)
 {
-    bool fallen = server_fallen(e, m->from);
-    folder_t *f = fallen ? NULL : directory_get(&e->directory, &m->folders[0].name);
-    delayed_t *d = f != NULL ? malloc(sizeof *d) : NULL;
+    delayed_t *d;
+    folder_t *f;
 
-    if (fallen) { /* it was the target's */
+    if (server_fallen(e, m->from)) { /* it was the target's */
         engine_refuse(e, m, MEMO_EPEER);
         return;
     }
-    if (d == NULL) {
-        give_room_back(e, &m->folders[1].name, m->size);
-        engine_refuse(e, m, MEMO_ENOMEM);
-        return;
-    }
+    while ((f = directory_get(&e->directory, &m->folders[0].name)) == NULL)
+        engine_wait_for_memory();
+    d = engine_must_have(sizeof *d);
     *d = (delayed_t){.target = m->folders[1].name, .memo = m->memo, .size = m->size};
     *(f->delayed_last != NULL ? &f->delayed_last->next : &f->delayed_first) = d;
     f->delayed_last = d;

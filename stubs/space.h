@@ -53,6 +53,9 @@ struct pending {
     bool ours;         /* it was refused: it is in our hand */
     memo_folder_t from;
     bool comes_from; /* `from` is valid */
+    uint32_t taken_client,
+        taken_index; /* and by what ANSWER it was taken from there, where there are other nodes */
+    uint64_t taken_request;
     uint32_t redeliveries;
     pending_t *next, *prev;
 };
@@ -93,6 +96,16 @@ typedef struct going_back {
     struct going_back *next;
 } going_back_t;
 
+/* A memo that somebody had who died, on its way to a server of another node: in our hand, marked SPACE_SENT, until
+ * that has it. It keeps the envelope it had: should we die too, whoever finds us dead sends it once more. */
+typedef struct going_home {
+    struct going_home *next;
+    struct memo *memo;
+    uint32_t server;
+    uint32_t client, index; /* the ANSWER by which it was taken; nobody else has one like it */
+    uint64_t request;
+} going_home_t;
+
 struct mpi_space {
     memo_space_t space;
     node_t node;
@@ -116,6 +129,7 @@ struct mpi_space {
     uint32_t putting;     /* of them, that bring a memo somewhere */
     pending_t *beginning; /* the call that is just being begun */
     going_back_t *back, *back_last;
+    going_home_t *home; /* of the dead, on its way to other nodes */
 
     /* Receiving (space_carry.c). */
     struct memo *spare;     /* an envelope in the mailbox's hand to send the next message in */
@@ -194,6 +208,9 @@ int pending_wait(mpi_space_t *sp, thread_t *t, pending_t *p, int64_t deadline);
 /* The stub's `done`. */
 void pending_done(void *arg, stub_call_t *call);
 
+/* What is kept of the memo that it carries, if anything, is the caller's again; NULL nothing. */
+struct memo *pending_unkeep(mpi_space_t *sp, pending_t *p);
+
 /* A put that was refused: its memo is the caller's again, as it was. */
 void pending_restore(mpi_space_t *sp, pending_t *p);
 
@@ -228,13 +245,29 @@ void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, 
 void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size);
 void carry_drop(void *arg, uint32_t peer, void *body, size_t body_size);
 
-/* dead.h's `send`: by a thread without the mutex, or by who has it, with the mailbox's party. */
-int carry_dead(self_t *s, uint32_t server, const wire_message_t *message, void *arg);
+/* Sends as bytes; the memo stays. MEMO_OK, MEMO_ENOMEM, MEMO_EPEER. */
+int carry_far(mpi_space_t *sp, uint32_t server, const wire_message_t *message);
 
 /* Gives back the memory that the mailbox's party keeps for later. */
 void carry_spare(mpi_space_t *sp);
 
 void carry_free(mpi_space_t *sp);
+
+/* ---- what the dead of this node had, and other nodes' servers are to have (space_home.c)
+ * ----------------------------- */
+
+/* dead.h's `send`: by a thread without the mutex, or by who has it, with the mailbox's party. */
+int home_send(self_t *s, uint32_t server, const wire_message_t *message, void *arg);
+bool home_is_far(uint32_t server, void *arg);
+
+/* A server has the memo that a RETURN of ours brought. */
+void home_arrived(mpi_space_t *sp, const wire_message_t *received);
+
+/* What was on its way to a server that has died is freed. */
+void home_server_died(mpi_space_t *sp, uint32_t server);
+
+/* By who closes: waits until all of it is there. */
+void home_wait(mpi_space_t *sp);
 
 /* ---- waiting (space_pump.c)
  * ---------------------------------------------------------------------------------------- */

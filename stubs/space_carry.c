@@ -3,8 +3,8 @@
  * where memos pass as offsets, and as bytes to other nodes (space.h).
  *
  * A memo whose bytes go to another node stays in our hand, marked SPACE_SENT, until its server has answered:
- * refused, it is the caller's again, the same memo at the same place; else it is freed. It comes from nowhere
- * meanwhile: should we die, it is not to come back, for it may have arrived.
+ * refused, it is the caller's again, the same memo at the same place; else it is freed. Should we die meanwhile, it
+ * may have arrived or not: so it is noted by which request it went (near_sent), and whoever finds us dead asks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,19 +41,6 @@ static int send_near(mpi_space_t *sp, uint32_t to, const wire_message_t *message
     return result;
 }
 
-/* The memo stays, as the caller's no more. */
-static void keep(mpi_space_t *sp, struct memo *m)
-{
-    if (m->origin != 0)
-        near_forget(sp->mailbox, m);
-    if (sp->beginning == NULL || sp->beginning->memo != m) {
-        near_free(sp->mailbox, m); /* nobody's who would want it back */
-        return;
-    }
-    m->flags |= SPACE_SENT;
-    sp->beginning->kept = m;
-}
-
 static void *head_room(mpi_space_t *sp, size_t size)
 {
     if (size > sp->head_room) {
@@ -66,48 +53,33 @@ static void *head_room(mpi_space_t *sp, size_t size)
     return sp->head;
 }
 
-static int send_far(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
+int carry_far(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
 {
     struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
     size_t size = codec_size(message);
     void *head = head_room(sp, size);
-    int result;
 
-    if (atomic_load(&sp->gone[to]))
-        return MEMO_EPEER;
     if (head == NULL)
         return MEMO_ENOMEM;
     codec_write(message, head);
-    result = sp->far->ops->send(sp->far, to, head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
-    if (result == MEMO_OK && m != NULL)
-        keep(sp, m);
-    return result;
+    return sp->far->ops->send(sp->far, to, head, size, m != NULL ? hand_data(m) : NULL, m != NULL ? m->size : 0);
 }
 
-/* A delayed put may be refused by the server of either folder: if one of them would send the memo back as bytes,
- * both are to have but a copy. */
-static bool needs_copy(const mpi_space_t *sp, const wire_message_t *message)
+/* Only calls of our own bring memos so: theirs is kept. */
+static int send_far_and_keep(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
 {
-    return message->type == WIRE_DELAY && message->memo != NULL && message->count > 0 &&
-           !launch_near(&sp->launch, wire_server_of(&message->folders[0].name, sp->launch.servers));
-}
-
-static int send_copy(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
-{
-    struct memo *m = near_memo(message->memo), *copy = hand_alloc(sp->mailbox, m->size);
-    wire_message_t other = *message;
+    struct memo *m = near_memo(message->memo);
     int result;
 
-    if (copy == NULL)
-        return MEMO_EFULL;
-    memcpy(hand_data(copy), hand_data(m), m->size);
-    other.memo = near_wire(copy);
-    result = send_near(sp, to, &other);
-    if (result == MEMO_OK)
-        keep(sp, m);
-    else
-        near_free(sp->mailbox, copy);
-    return result;
+    near_sent(sp->mailbox, m, to, message->request);
+    result = carry_far(sp, to, message);
+    if (result != MEMO_OK) {
+        near_sent(sp->mailbox, m, to, 0);
+        return result;
+    }
+    m->flags |= SPACE_SENT;
+    sp->beginning->kept = m;
+    return MEMO_OK;
 }
 
 /* A put says where its memo was taken from: should it be refused when we are dead, that is where it goes back to.
@@ -149,9 +121,9 @@ static bool no_memory(int result)
 
 static int try_to_send(mpi_space_t *sp, uint32_t to, const wire_message_t *message)
 {
-    if (!launch_near(&sp->launch, to))
-        return send_far(sp, to, message);
-    return needs_copy(sp, message) ? send_copy(sp, to, message) : send_near(sp, to, message);
+    if (launch_near(&sp->launch, to))
+        return send_near(sp, to, message);
+    return message->memo != NULL ? send_far_and_keep(sp, to, message) : carry_far(sp, to, message);
 }
 
 int carry_send(void *arg, uint32_t to, const wire_message_t *message)
@@ -195,32 +167,16 @@ static bool refuses(const wire_message_t *message)
     return message->type == WIRE_ANSWER && message->result != MEMO_OK;
 }
 
-/* A refusal brings the memo back: that is the one we kept. */
-static void give_kept(mpi_space_t *sp, wire_message_t *message)
-{
-    pending_t *p = sp->far != NULL && refuses(message) ? keeper(sp, message->request) : NULL;
-
-    if (p == NULL)
-        return;
-    if (message->memo != NULL)
-        near_free(sp->mailbox, near_memo(message->memo)); /* a copy of it */
-    p->kept->flags &= (uint16_t)~SPACE_SENT;
-    message->memo = near_wire(p->kept);
-    p->kept = NULL;
-}
-
 static void receive(self_t *s, const wire_message_t *message, struct memo **envelope, void *arg)
 {
     mpi_space_t *sp = arg;
-    wire_message_t mine = *message;
 
     (void)s;
     if (sp->spare == NULL) {
         sp->spare = *envelope;
         *envelope = NULL;
     }
-    give_kept(sp, &mine);
-    stub_receive(sp->stub, &mine);
+    stub_receive(sp->stub, message);
 }
 
 bool carry_receive(mpi_space_t *sp)
@@ -260,8 +216,6 @@ void *carry_place(void *arg, uint32_t peer, const void *head, size_t head_size, 
     (void)peer;
     if (read_head(sp, head, head_size, &message) != MEMO_OK)
         return NULL;
-    if (refuses(&message) && keeper(sp, message.request) != NULL)
-        return NULL; /* we have it */
     m = hand_alloc(sp->mailbox, body_size);
     return m != NULL ? hand_data(m) : NULL;
 }
@@ -284,14 +238,10 @@ static bool takes(const wire_message_t *message)
 /* Says what became of such a memo. If that cannot be said now, it stays at its server until we leave. */
 static void say_of(mpi_space_t *sp, uint32_t server, const wire_message_t *message)
 {
-    unsigned char *head = head_room(sp, codec_size(message));
-
-    if (head == NULL)
-        return;
-    codec_write(message, head);
-    sp->far->ops->send(sp->far, server, head, codec_size(message), NULL, 0);
+    carry_far(sp, server, message);
 }
 
+/* The server need not remember that ANSWER any more: its memo is here, or its refusal was read. */
 static void say_received(mpi_space_t *sp, uint32_t server, const wire_message_t *answer)
 {
     const wire_message_t received = {.type = WIRE_RECEIVED,
@@ -337,6 +287,17 @@ static bool arrived(mpi_space_t *sp, uint32_t peer, wire_message_t *message, voi
     return false;
 }
 
+/* A refusal between nodes brings no memo back: that is the one we kept. */
+static void give_kept(mpi_space_t *sp, uint32_t peer, wire_message_t *message)
+{
+    pending_t *p = refuses(message) ? keeper(sp, message->request) : NULL;
+
+    if (p == NULL)
+        return;
+    message->memo = near_wire(pending_unkeep(sp, p));
+    say_received(sp, peer, message);
+}
+
 void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size, void *body, size_t body_size)
 {
     mpi_space_t *sp = arg;
@@ -348,50 +309,14 @@ void carry_deliver(void *arg, uint32_t peer, const void *head, size_t head_size,
         body = carry_place(sp, peer, head, head_size, 0);
     message.from = peer;
     message.memo = NULL;
+    if (message.type == WIRE_RECEIVED) {
+        home_arrived(sp, &message);
+        return;
+    }
     if (codec_has_memo(head, head_size) && !arrived(sp, peer, &message, body) && message.result == MEMO_OK)
         message.result = MEMO_EFULL;
-    give_kept(sp, &message);
+    give_kept(sp, peer, &message);
     stub_receive(sp->stub, &message);
-}
-
-/* ---- for the dead ------------------------------------------------------------------------------------------- */
-
-/* A memo that has gone to another node is nobody's here. Of one that is dropped no bytes go. */
-static int send_far_for_good(mpi_space_t *sp, self_t *s, uint32_t server, const wire_message_t *message)
-{
-    struct memo *m = message->memo != NULL ? near_memo(message->memo) : NULL;
-    wire_message_t told = *message;
-    void *head = head_room(sp, codec_size(message));
-    int result;
-
-    if (head == NULL)
-        return MEMO_ENOMEM;
-    if (message->type == WIRE_DROP)
-        told.memo = NULL;
-    codec_write(&told, head);
-    result = sp->far->ops->send(sp->far, server, head, codec_size(&told), told.memo != NULL ? hand_data(m) : NULL,
-                                told.memo != NULL ? m->size : 0);
-    if (result == MEMO_OK && m != NULL)
-        near_free(s, m);
-    return result;
-}
-
-int carry_dead(self_t *s, uint32_t server, const wire_message_t *message, void *arg)
-{
-    mpi_space_t *sp = arg;
-    int result;
-
-    if (atomic_load(&sp->gone[server]))
-        return MEMO_EPEER;
-    if (launch_near(&sp->launch, server))
-        return near_send(s, sp->peers[server].mailbox, message, NULL);
-    /* Whoever has the mutex repairs by the mailbox's party. */
-    if (s != sp->mailbox)
-        pthread_mutex_lock(&sp->mutex);
-    result = send_far_for_good(sp, s, server, message);
-    if (s != sp->mailbox)
-        pthread_mutex_unlock(&sp->mutex);
-    return result == MEMO_ENOMEM ? MEMO_EFULL : result; /* to be tried again */
 }
 
 void carry_spare(mpi_space_t *sp)

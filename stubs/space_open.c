@@ -78,7 +78,8 @@ static int make_tables(mpi_space_t *sp)
 
     sp->gone = calloc(l->servers, sizeof *sp->gone);
     sp->stub = stub_new(protocol_of(l->uri.scheme), l->self - l->servers, l->servers, &io);
-    sp->dead = (dead_t){.servers = l->servers, .self = l->self, .send = carry_dead, .died = died, .arg = sp};
+    sp->dead = (dead_t){
+        .servers = l->servers, .self = l->self, .send = home_send, .is_far = home_is_far, .died = died, .arg = sp};
     return sp->gone != NULL && sp->stub != NULL
                ? pump_prepare(sp, &sp->closer)
                : memo_error(MEMO_ENOMEM, "no memory for a client of %u servers", l->servers);
@@ -248,6 +249,7 @@ static void say_goodbye(mpi_space_t *sp)
     say(sp, WIRE_LEAVE);
     pump(sp);
     carry_spare(sp);
+    home_wait(sp);
     dead_give_back(sp->mailbox);
     say(sp, WIRE_BYE);
     while (sp->far != NULL && sp->far->ops->sending(sp->far))

@@ -110,11 +110,25 @@ void pending_concerns(mpi_space_t *sp, pending_t *p, const memo_folder_t folders
         pending_concerns_server(sp, p, wire_server_of(&folders[i], sp->launch.servers));
 }
 
+/* Other nodes know the memo by that, should we die. */
+static void note_taken(mpi_space_t *sp, pending_t *p)
+{
+    wire_message_t answer;
+
+    if (!near_taken_by(sp->mailbox, p->memo, &answer))
+        return;
+    p->taken_client = answer.client;
+    p->taken_request = answer.request;
+    p->taken_index = answer.index;
+}
+
 void pending_carries(mpi_space_t *sp, pending_t *p, struct memo *m, bool waits)
 {
     p->memo = m;
     p->redeliveries = m->redeliveries;
     p->comes_from = m->origin != 0 && near_from(sp->mailbox, m, &p->from);
+    if (p->comes_from && sp->far != NULL)
+        note_taken(sp, p);
     if (waits)
         return;
     p->puts = true;
@@ -134,14 +148,15 @@ static void uncount(mpi_space_t *sp, pending_t *p)
     p->far = p->puts = false;
 }
 
-/* What is kept of the carried memo, as an ordinary one; NULL nothing. */
-static struct memo *unkeep(pending_t *p)
+struct memo *pending_unkeep(mpi_space_t *sp, pending_t *p)
 {
     struct memo *m = p->kept;
 
-    if (m != NULL)
-        m->flags &= (uint16_t)~SPACE_SENT;
     p->kept = NULL;
+    if (m == NULL)
+        return NULL;
+    near_sent(sp->mailbox, m, 0, 0);
+    m->flags &= (uint16_t)~SPACE_SENT;
     return m;
 }
 
@@ -150,7 +165,7 @@ int pending_begun(mpi_space_t *sp, pending_t *p, int result)
     sp->beginning = NULL;
     if (result == MEMO_OK)
         return MEMO_OK;
-    if (unkeep(p) != NULL) {
+    if (pending_unkeep(sp, p) != NULL) {
         p->ours = true;
         pending_restore(sp, p);
     }
@@ -165,10 +180,11 @@ void pending_done(void *arg, stub_call_t *call)
 {
     mpi_space_t *sp = arg;
     pending_t *p = call->user;
-    struct memo *kept = unkeep(p);
+    struct memo *kept = call->result == MEMO_OK ? p->kept : pending_unkeep(sp, p);
 
     if (kept != NULL && call->result == MEMO_OK)
-        near_free(sp->mailbox, kept);
+        near_free(sp->mailbox, kept); /* it is there */
+    p->kept = NULL;
     /* A memo that passed to a server which died is nobody's. */
     p->ours = call->result != MEMO_OK && (kept != NULL || call->memo != NULL);
     p->done = true;
@@ -189,8 +205,13 @@ void pending_restore(mpi_space_t *sp, pending_t *p)
         return;
     m->redeliveries = p->redeliveries;
     /* A refusal from this node has brought it. There is memory for that as long as there is any. */
-    if (p->comes_from && m->origin == 0)
-        near_origin(sp->mailbox, m, &p->from);
+    if (p->comes_from && m->origin == 0) {
+        const wire_folder_t from = {.name = p->from};
+        near_origin_by(
+            sp->mailbox, m,
+            &(wire_message_t){
+                .client = p->taken_client, .request = p->taken_request, .index = p->taken_index, .folders = &from});
+    }
 }
 
 void pending_give_back(mpi_space_t *sp, thread_t *t, struct memo *m)
@@ -355,8 +376,10 @@ void pendings_lost(mpi_space_t *sp)
         return;
     for (server = 0; server < sp->launch.servers; server++)
         if (atomic_load(&sp->gone[server])) {
-            if (!launch_near(&sp->launch, server))
+            if (!launch_near(&sp->launch, server)) {
                 sp->far->ops->forget(sp->far, server);
+                home_server_died(sp, server);
+            }
             stub_server_died(sp->stub, server);
         }
 }

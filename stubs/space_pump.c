@@ -140,7 +140,7 @@ static void yield_a_while(rings_t *r, int times)
 
 static bool awaits_others(const mpi_space_t *sp)
 {
-    return sp->far != NULL && (sp->far_calls > 0 || sp->far->ops->sending(sp->far));
+    return sp->far != NULL && (sp->far_calls > 0 || sp->home != NULL || sp->far->ops->sending(sp->far));
 }
 
 static int64_t pause_after(int64_t still_ns)

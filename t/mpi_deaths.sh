@@ -55,12 +55,17 @@ if [ "$rounds" = 0 ]; then
     done
 fi
 
-for fate in refused unread_put overtaken unread_answer; do
+for fate in refused refusal_unread unread_put unread_done overtaken unread_answer; do
     fate "mpi-single:" $fate 5
 done
-for fate in overtaken quiet_held whole_node servers_killed; do
+for fate in refused refusal_unread unread_put unread_done torn_put overtaken quiet_held whole_node servers_killed; do
     fate "mpi-single:?nodes=2" $fate 7
 done
+fate "mpi-single:?on_death=drop" dropped 5
+fate "mpi-single:?nodes=2&on_death=drop" dropped 7
+fate "mpi-single:?nodes=2" repairer_killed 8
+fate "mpi-latch:?servers=2&nodes=2" refused 7
+fate "mpi-latch:?servers=2&nodes=2" unread_done 7
 fate "mpi-single:?nodes=2" unread_answer 6
 fate "mpi-latch:?servers=2&nodes=2" holding 6
 fate "mpi-latch:?servers=2" exit_0 5

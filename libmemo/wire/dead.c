@@ -26,16 +26,27 @@ static int send(self_t *s, const dead_t *d, uint32_t server, const wire_message_
     return result;
 }
 
-/* Should the memo have come from another node, its server may not know yet that it has arrived. */
-static void say_by_what(const self_t *s, const struct memo *m, wire_message_t *back)
+static bool is_far(const dead_t *d, uint32_t server)
 {
+    return d->is_far != NULL && d->is_far(server, d->arg);
+}
+
+/*
+ * Should the memo have come from another node, its server may not know yet that it has arrived; and should it be on
+ * its way to another node, it may have arrived. Answers the server that the message is for.
+ */
+static uint32_t say_by_what(const self_t *s, const dead_t *d, const struct memo *m, wire_message_t *back)
+{
+    uint32_t server = wire_server_of(&back->folders[0].name, d->servers);
     wire_message_t answer;
 
     if (!near_taken_by(s, m, &answer))
-        return;
+        return server;
     back->number[0] = answer.client;
     back->number[1] = answer.request;
     back->number[2] = answer.index;
+    back->number[3] = near_sent_by(s, m, &server);
+    return server;
 }
 
 void dead_memo_back(self_t *s, offset_t at, bool drop)
@@ -45,31 +56,50 @@ void dead_memo_back(self_t *s, offset_t at, bool drop)
     wire_message_t message = {
         .type = drop ? WIRE_DROP : WIRE_RETURN, .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER, .count = 1};
     struct memo *m;
+    uint32_t server;
 
     if (!near_take_back(s, node_at(s, at), &m, &folder.name))
         return;
+    if (d == NULL) {
+        near_free(s, m);
+        return;
+    }
     message.folders = &folder;
     message.memo = near_wire(m);
     message.size = m->size;
     message.redeliveries = m->redeliveries;
-    say_by_what(s, m, &message);
-    if (d != NULL)
-        message.from = message.client = d->self;
-    if (d == NULL || send(s, d, wire_server_of(&folder.name, d->servers), &message) != MEMO_OK)
+    message.from = message.client = d->self;
+    server = say_by_what(s, d, m, &message);
+    if (send(s, d, server, &message) != MEMO_OK)
         near_free(s, m);
+}
+
+static void say_gone_to(self_t *s, const dead_t *d, uint32_t server, uint32_t peer, bool more)
+{
+    wire_message_t message = {.type = WIRE_GONE, .from = d->self, .client = d->self, .number = {peer, more}};
+
+    if (server != peer)
+        send(s, d, server, &message);
 }
 
 static void say_gone(self_t *s, const dead_t *d, uint32_t peer, bool more)
 {
-    wire_message_t message = {.type = WIRE_GONE};
     uint32_t i;
 
-    message.from = message.client = d->self;
-    message.number[0] = peer;
-    message.number[1] = more;
     for (i = 0; i < d->servers; i++)
-        if (i != peer)
-            send(s, d, i, &message);
+        say_gone_to(s, d, i, peer, more);
+}
+
+/* Of those that died before, if it was the dead one who said it: it may not have left him. Who has closed is gone,
+ * too, and it is no news. */
+static void say_gone_again(self_t *s, const dead_t *d, uint32_t but)
+{
+    uint32_t used = atomic_load(&s->root->clients_used), client, i;
+
+    for (client = 0; client < used; client++)
+        for (i = 0; client != but && i < d->servers; i++)
+            if (is_far(d, i) && atomic_load(&s->root->clients[client].state) == CLIENT_FREE)
+                say_gone_to(s, d, i, (uint32_t)s->root->clients[client].rank, false);
 }
 
 void dead_client_gone(self_t *s, uint32_t client)
@@ -80,6 +110,7 @@ void dead_client_gone(self_t *s, uint32_t client)
     if (d == NULL || client == s->node->client)
         return; /* who closes has said BYE */
     say_gone(s, d, peer, false);
+    say_gone_again(s, d, client);
     if (d->died != NULL)
         d->died(peer, d->arg);
 }

@@ -22,10 +22,13 @@ typedef enum wire_type {
 
     /* Client to server. Folders are in the order of the select's choice. */
     WIRE_PUT,    /* folder, then the one that the memo was taken from, if any; memo; flag WAIT: wait for room ->
-                    ANSWER OK, or with the memo, and where it was taken from: EFULL, ECANCELED */
+                    ANSWER OK, or with the memo, and where it was taken from: EFULL, ECANCELED (between nodes the
+                    memo stays where it is, and the client says RECEIVED) */
     WIRE_RETURN, /* folder, memo: to the head of its queue, marked when flag REDELIVERED -> ANSWER OK unless
                     NO_ANSWER. number[0] not 0: the client that had it by the ANSWER of request number[1] and
-                    index number[2]; without the memo, if that ANSWER's server still keeps it */
+                    index number[2]; without the memo, if that ANSWER's server still keeps it.
+                    number[3] not 0: that client was bringing it to the receiver, by that request. Between nodes
+                    it is answered with RECEIVED */
     WIRE_DELAY,  /* folders trigger, target, source as PUT; memo: to target's server, which reserves room -> ANSWER
                     OK, or EFULL with the memo, by the trigger's server once it is held (or has fired) */
     WIRE_SELECT, /* folders, all of this server; how -> ANSWER OK with memo and index, NONE, error, ECANCELED */
@@ -46,12 +49,13 @@ typedef enum wire_type {
     WIRE_LEAVE, /* drops all of the client's requests -> ANSWER OK: no memo comes after it */
     WIRE_BYE,   /* the client has gone back to nobody -> ANSWER OK, the last message to it */
     WIRE_GONE,  /* number[0]: a peer that died; said by whoever found it, maybe more than once; no answer.
-                   number[1] 1: what the client had will yet come back, from who says so; then it is said again with 0.
-                   number[2] 1: by a server, of a server: it knows, and has no more to do with it (fallen.c) */
-    WIRE_RECEIVED, /* the memo of an ANSWER, taken from a folder of a server on another node, has arrived: request,
-                      index; no answer */
-    WIRE_DROP,     /* RETURN's stead where on_death=drop: that memo is no more, and it comes along inside a node alone; no
-                      answer */
+                   number[1] 1: what the client had will yet come back, from who says so; then it is said again with
+                   0.  number[2] 1: by a server, of a server: it knows, and has no more to do with it (fallen.c) */
+    WIRE_RECEIVED, /* the memo of an ANSWER, taken from a folder of a server on another node, has arrived, or a
+                      refusal has: request, index; no answer. A server says it of what a RETURN has brought: the
+                      client that had it, request and index of the ANSWER */
+    WIRE_DROP, /* RETURN's stead where on_death=drop: that memo is no more, and it comes along inside a node alone;
+                  no answer */
 
     /* Server to client. */
     WIRE_ANSWER, /* result, index, memo */
@@ -59,7 +63,7 @@ typedef enum wire_type {
     WIRE_EMPTY,
 
     /* Server to server. */
-    WIRE_HOLD, /* folders and memo of a DELAY: a delayed put whose room is reserved, to the trigger's server */
+    WIRE_HOLD,      /* folders and memo of a DELAY: a delayed put whose room is reserved, to the trigger's server */
     WIRE_UNRESERVE, /* folder: it could not be held; number[0] bytes */
     WIRE_FIRE,      /* folder, memo: a delayed put fires into its target; number[0] the cause -> FIRED */
     WIRE_FIRED,     /* number[0]: that, and all it caused, has taken effect */

@@ -38,9 +38,15 @@
 
 /* The bytes of an envelope: this, then the encoded message, in a block that may be larger. */
 typedef struct letter {
-    uint64_t size; /* of the encoded message */
-    offset_t next; /* the next one that the same scan found */
+    uint32_t size;    /* of the encoded message */
+    uint32_t sent_to; /* the server, if `sent` is not 0 */
+    union {
+        offset_t next;         /* the next one that the same scan found */
+        _Atomic uint64_t sent; /* of an envelope that a memo keeps: near_sent */
+    };
 } letter_t;
+
+_Static_assert(sizeof(letter_t) == 16 && CODEC_MAX <= UINT32_MAX, "what the size of an encoded message fits in");
 
 static letter_t *letter_of(const struct memo *e)
 {
@@ -141,7 +147,7 @@ static struct memo *envelope_write(self_t *s, const wire_message_t *message, str
     e = reuse != NULL && *reuse != NULL && fits(*reuse, bytes) ? *reuse : envelope_new(s, bytes);
     if (e == NULL)
         return NULL;
-    letter_of(e)->size = bytes;
+    letter_of(e)->size = (uint32_t)bytes;
     codec_write(&full, letter_bytes(e));
     e->flags = NEAR_ENVELOPE;
     return e;
@@ -297,6 +303,7 @@ static void detach(self_t *s, struct memo *e, struct memo *m)
 /* The memo comes into the hand and keeps the envelope, which leaves the hand it is in. */
 static void detach_keeping(self_t *s, struct memo *e, struct memo *m)
 {
+    atomic_store_explicit(&letter_of(e)->sent, 0, memory_order_relaxed);
     hand_take(s, m); /* first: if it needs the list it must have our own list's lock */
     hand_give(s, e);
     log_u64(s, &e->origin, 0);
@@ -376,6 +383,7 @@ void near_keep(self_t *s, struct memo *m, struct memo **envelope)
 
     if (e == NULL)
         return;
+    atomic_store_explicit(&letter_of(e)->sent, 0, memory_order_relaxed);
     hand_give(s, e);
     if (m->origin != 0)
         log_u64(s, &s->body->scratch[NEAR_SCRATCH], m->origin);
@@ -453,6 +461,30 @@ void near_free(self_t *s, struct memo *m)
     heap_free(s, &s->body->scratch[NEAR_SCRATCH]);
 }
 
+/* ---- bytes that travel ------------------------------------------------------------------------------------- */
+
+void near_sent(self_t *s, struct memo *m, uint32_t server, uint64_t request)
+{
+    letter_t *letter;
+
+    if (m->origin == 0)
+        return;
+    letter = letter_of(node_at(s, m->origin));
+    if (request != 0)
+        letter->sent_to = server;
+    atomic_store_explicit(&letter->sent, request, memory_order_release); /* after sent_to, whenever we die */
+}
+
+uint64_t near_sent_by(const self_t *s, const struct memo *m, uint32_t *server)
+{
+    const letter_t *letter = m->origin != 0 ? letter_of(node_at(s, m->origin)) : NULL;
+    uint64_t request = letter != NULL ? atomic_load_explicit(&letter->sent, memory_order_acquire) : 0;
+
+    if (request != 0)
+        *server = letter->sent_to;
+    return request;
+}
+
 /* ---- repairs --------------------------------------------------------------------------------------------- */
 
 void near_shut(self_t *s, uint32_t index)
@@ -507,6 +539,7 @@ bool near_take_back(self_t *s, struct memo *m, struct memo **memo, memo_folder_t
         return false;
     }
     move(s, m);
+    m->flags = 0; /* they were the dead's */
     *memo = m;
     return true;
 }

@@ -73,6 +73,14 @@ bool near_from(const self_t *s, const struct memo *m, memo_folder_t *folder);
 /* The client, request and index of the ANSWER by which a held memo was taken; false: that is not known. */
 bool near_taken_by(const self_t *s, const struct memo *m, wire_message_t *answer);
 
+/*
+ * The bytes of a held memo travel to a server of another node from now on, by that request; with request 0, it is
+ * wholly ours again. Who finds us dead meanwhile has to ask that server what has become of it: near_sent_by answers
+ * the request, and the server, or 0. A memo that comes from nowhere would be freed then anyway: it is not noted.
+ */
+void near_sent(self_t *s, struct memo *m, uint32_t server, uint64_t request);
+uint64_t near_sent_by(const self_t *s, const struct memo *m, uint32_t *server);
+
 /* Frees a held memo, with the envelope it keeps. */
 void near_free(self_t *s, struct memo *m);
 

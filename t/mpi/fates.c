@@ -134,14 +134,70 @@ static bool is_victim(void)
 
 /* ---- messages in flight ------------------------------------------------------------------------------------ */
 
-/* A put that is refused after its caller has died: the memo is again what he held. */
-static void refused(void)
+/* The victim takes what is in a and puts it into b, where there is no room. */
+static bool puts_in_vain(void)
 {
     if (is_victim()) {
         memo_t *m = take(&a);
         board->step = 1;
         await(2);
         memo_put(s, &b, m);
+        stay();
+    }
+    if (is_judge()) {
+        memo_limit(s, &b, 1, 0);
+        put_text(&b, "full");
+        put_text(&a, "token");
+        await(1);
+        signal_servers(SIGSTOP);
+        board->step = 2;
+        nap(50 * MS);
+    }
+    return is_judge();
+}
+
+static void judge_refused(const char *what)
+{
+    tap_ok(comes(&a, "token", true), "%s", what);
+    tap_ok(comes(&b, "full", false), "the folder it was for has what it had");
+    memo_limit(s, &b, 0, 0);
+}
+
+/* A put that is refused after its caller has died: the memo is again what he held. */
+static void refused(void)
+{
+    if (!puts_in_vain())
+        return;
+    kill_victim();
+    signal_servers(SIGCONT);
+    judge_refused("a put that is refused when its caller is dead goes back to where it came from");
+}
+
+/* One that was refused, who has not read that yet. */
+static void refusal_unread(void)
+{
+    if (!puts_in_vain())
+        return;
+    kill(victim_pid(), SIGSTOP);
+    signal_servers(SIGCONT);
+    nap(100 * MS);
+    kill_victim();
+    judge_refused("a put that was refused, as its caller never read, goes back to where it came from");
+}
+
+/* The same where the dead take with them what they held (on_death=drop): it is counted. A memo that was in the
+ * space never is nobody's. */
+static void dropped(void)
+{
+    memo_stat_t st = {0};
+    if (is_victim()) {
+        memo_t *m[3] = {take(&a), NULL, take(&a)};
+        memo_alloc(s, 10, &m[1]);
+        board->step = 1;
+        await(2);
+        memo_put_start(s, &b, m[0]);
+        memo_put_start(s, &b, m[1]);
+        memo_flush(s);
         stay();
     }
     if (!is_judge())
@@ -149,22 +205,57 @@ static void refused(void)
     memo_limit(s, &b, 1, 0);
     put_text(&b, "full");
     put_text(&a, "token");
+    put_text(&a, "held");
     await(1);
     signal_servers(SIGSTOP);
     board->step = 2;
     nap(50 * MS);
-    kill_victim();
+    kill(victim_pid(), SIGSTOP);
     signal_servers(SIGCONT);
-    tap_ok(comes(&a, "token", true),
-           "a put that is refused when its caller is dead goes back to where it came from");
-    tap_ok(comes(&b, "full", false), "the folder it was for has what it had");
+    nap(100 * MS);
+    kill_victim();
+    for (int64_t end = now_ns() + PATIENCE; st.dropped < 2 && now_ns() < end; nap(MS))
+        memo_stat(s, &st, sizeof st);
+    nap(200 * MS);
+    memo_stat(s, &st, sizeof st);
+    tap_is_int((int)st.dropped, 2, "what the dead had taken, held or put in vain, is dropped and counted");
+    tap_is_int((int)st.memos, 1, "nothing comes back");
     memo_limit(s, &b, 0, 0);
+    tap_ok(comes(&b, "full", false), "the others' is there");
 }
 
-/* A put whose caller is found dead before the server has read it: it has taken effect, or never will. */
-static void unread_put(void)
+/* What is in a and in b, once it is in one of them; and then no more comes. */
+static void count_both(uint64_t *in_a, uint64_t *in_b)
 {
-    uint64_t in_a = 0, in_b = 0;
+    *in_a = *in_b = 0;
+    for (int64_t end = now_ns() + PATIENCE; *in_a + *in_b == 0 && now_ns() < end; nap(MS)) {
+        memo_count(s, &a, in_a, NULL);
+        memo_count(s, &b, in_b, NULL);
+    }
+    nap(300 * MS);
+    memo_count(s, &a, in_a, NULL);
+    memo_count(s, &b, in_b, NULL);
+}
+
+/* A memo of a that the victim puts into b is in one of them: as it was put, or marked in its old folder. */
+static bool is_in_one(bool (*it_comes)(const memo_folder_t *f, bool marked))
+{
+    uint64_t in_a, in_b;
+    count_both(&in_a, &in_b);
+    if (in_a + in_b == 1 && (in_b == 1 ? it_comes(&b, false) : it_comes(&a, true)))
+        return true;
+    tap_diag("%d in the old folder, %d in the new one", (int)in_a, (int)in_b);
+    return false;
+}
+
+static bool token_comes(const memo_folder_t *f, bool marked)
+{
+    return comes(f, "token", marked);
+}
+
+/* The victim takes what is in a and puts it into b while the servers are stopped. */
+static bool puts_unread(void)
+{
     if (is_victim()) {
         memo_t *m = take(&a);
         board->step = 1;
@@ -172,26 +263,111 @@ static void unread_put(void)
         memo_put(s, &b, m);
         stay();
     }
-    if (!is_judge())
+    if (is_judge()) {
+        await(1);
+        signal_servers(SIGSTOP);
+        board->step = 2;
+        nap(50 * MS);
+    }
+    return is_judge();
+}
+
+/* A put whose caller is found dead before the server has read it: it has taken effect, or never will. */
+static void unread_put(void)
+{
+    if (is_judge())
+        put_text(&a, "token");
+    if (!puts_unread())
         return;
-    put_text(&a, "token");
-    await(1);
-    signal_servers(SIGSTOP);
-    board->step = 2;
-    nap(50 * MS);
     kill_victim();
     signal_servers(SIGCONT);
-    for (int64_t end = now_ns() + PATIENCE; in_a + in_b == 0 && now_ns() < end; nap(MS)) {
-        memo_count(s, &a, &in_a, NULL);
-        memo_count(s, &b, &in_b, NULL);
+    tap_ok(is_in_one(token_comes), "a put of the dead that was not read yet: the memo is there once");
+}
+
+/* A put that has taken effect, whose caller has not read that. */
+static void unread_done(void)
+{
+    if (is_judge())
+        put_text(&a, "token");
+    if (!puts_unread())
+        return;
+    kill(victim_pid(), SIGSTOP);
+    signal_servers(SIGCONT);
+    nap(100 * MS);
+    kill_victim();
+    tap_ok(is_in_one(token_comes), "a put that has taken effect, as its dead caller never read: it is there once");
+}
+
+/* ---- a memo in pieces -------------------------------------------------------------------------------------- */
+
+enum { LARGE = 3000000 };
+
+static void put_large(const memo_folder_t *f)
+{
+    memo_t *m = NULL;
+    memo_alloc(s, LARGE, &m);
+    unsigned char *bytes = memo_data(m);
+    for (int i = 0; i < LARGE; i++)
+        bytes[i] = (unsigned char)(i % 251);
+    memo_put(s, f, m);
+}
+
+static bool large_comes(const memo_folder_t *f, bool marked)
+{
+    memo_t *m = take(f);
+    if (m == NULL || memo_size(m) != LARGE)
+        return false;
+    const unsigned char *bytes = memo_data(m);
+    bool right = (memo_redeliveries(m) > 0) == marked;
+    for (int i = 0; i < LARGE && right; i++)
+        right = bytes[i] == (unsigned char)(i % 251);
+    memo_free(m);
+    return right;
+}
+
+/* What the server was sent last of it is a part of a message. */
+static void torn_put(void)
+{
+    if (is_judge())
+        put_large(&a);
+    if (!puts_unread())
+        return;
+    kill_victim();
+    signal_servers(SIGCONT);
+    tap_ok(is_in_one(large_comes),
+           "a put of the dead whose bytes have not all left: it happens wholly or not at all");
+}
+
+/* Of the victim's node, all but one client are stopped when it dies. That one finds it dead, and is killed when it
+ * has sent back but a part of what the victim had: the others have to do that again. */
+static void repairer_killed(void)
+{
+    int repairer = ranks - 2;
+    if (is_victim()) {
+        take(&a);
+        board->step = 1;
+        stay();
     }
-    nap(300 * MS);
-    memo_count(s, &a, &in_a, NULL);
-    memo_count(s, &b, &in_b, NULL);
-    tap_ok(in_a + in_b == 1, "a put of the dead that was not read yet: the memo is there once (%d %d)", (int)in_a,
-           (int)in_b);
-    tap_ok(in_a + in_b == 0 || (in_b == 1 ? comes(&b, "token", false) : comes(&a, "token", true)),
-           "as it was put, or marked in its old folder");
+    if (!is_judge())
+        return;
+    put_large(&a);
+    await(1);
+    nap(50 * MS);
+    signal_servers(SIGSTOP);
+    for (int i = ranks / 2; i < repairer; i++)
+        kill(pid_of_client(i), SIGSTOP);
+    kill_victim();
+    nap(500 * MS);
+    kill(pid_of_client(repairer), SIGKILL);
+    for (int i = ranks / 2; i < repairer; i++)
+        kill(pid_of_client(i), SIGCONT);
+    nap(500 * MS);
+    signal_servers(SIGCONT);
+    tap_ok(is_in_one(large_comes), "who sends back what the dead had dies of it: it comes back all the same");
+    memo_stat_t st = {0};
+    for (int64_t end = now_ns() + PATIENCE; st.clients != (unsigned)ranks - 2 && now_ns() < end; nap(MS))
+        memo_stat(s, &st, sizeof st);
+    tap_is_int((int)st.clients, ranks - 2, "both are known to be dead");
 }
 
 /* The same, while others wait until quiet and find the death before the server reads: it is not quiet. */
@@ -558,7 +734,12 @@ static const struct {
     void (*run)(void);
 } fates[] = {
     {"refused", refused},
+    {"refusal_unread", refusal_unread},
+    {"dropped", dropped},
     {"unread_put", unread_put},
+    {"unread_done", unread_done},
+    {"torn_put", torn_put},
+    {"repairer_killed", repairer_killed},
     {"overtaken", overtaken},
     {"unread_answer", unread_answer},
     {"holding", holding},
