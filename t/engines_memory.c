@@ -504,11 +504,12 @@ static void judge(void)
     engine_figures_t f;
     for (uint32_t i = 0; i < SERVERS; i++) {
         engine_look(engines[i], &f);
-        if (f.memos + f.waiters + f.requests + f.latches + f.locked + f.deferred + f.delayed > 0) {
-            WRONG("server %u still has %u memos, %u waiters, %u requests, %u latches, %u locks, %u deferred, %u "
+        if (f.folders + f.memos + f.waiters + f.requests + f.latches + f.locked + f.deferred + f.delayed > 0) {
+            WRONG("server %u still has %u folders, %u memos, %u waiters, %u requests, %u latches, %u locks, %u "
+                  "deferred, %u "
                   "delayed",
-                  i, (unsigned)f.memos, (unsigned)f.waiters, (unsigned)f.requests, (unsigned)f.latches,
-                  (unsigned)f.locked, (unsigned)f.deferred, (unsigned)f.delayed);
+                  i, (unsigned)f.folders, (unsigned)f.memos, (unsigned)f.waiters, (unsigned)f.requests,
+                  (unsigned)f.latches, (unsigned)f.locked, (unsigned)f.deferred, (unsigned)f.delayed);
         }
     }
     for (uint32_t i = 0; i < memos_used; i++) {
