@@ -30,6 +30,7 @@ void lent_keep(lent_t *l, const wire_message_t *message)
     add(l, &(lent_memo_t){.request = message->request,
                           .index = message->index,
                           .redeliveries = message->redeliveries,
+                          .serial = ++l->lent,
                           .from = message->folders[0],
                           .memo = message->memo});
 }
@@ -65,9 +66,24 @@ lent_memo_t *lent_first(const lent_t *l)
 {
     lent_memo_t *kept = l->first;
 
-    while (kept != NULL && kept->memo == NULL)
+    while (kept != NULL && (kept->memo == NULL || kept->serial <= l->arrived))
         kept = kept->next;
     return kept;
+}
+
+lent_memo_t *lent_cut_arrived(lent_t *l)
+{
+    lent_memo_t *kept = l->first;
+
+    while (kept != NULL && (kept->memo == NULL || kept->serial > l->arrived))
+        kept = kept->next;
+    return kept != NULL ? lent_cut(l, kept->request, kept->index) : NULL;
+}
+
+void lent_arrived(lent_t *l, uint64_t count)
+{
+    if (count > l->arrived)
+        l->arrived = count;
 }
 
 lent_memo_t *lent_note_back(lent_t *l, uint64_t request, uint32_t index)

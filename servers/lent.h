@@ -21,6 +21,7 @@ typedef struct lent_memo {
     uint64_t request; /* of the ANSWER; with its client and index unique */
     uint32_t index;
     uint32_t redeliveries;
+    uint64_t serial; /* of what was lent */
     wire_folder_t from;
     wire_memo_t *memo; /* NULL: it went back, or was never lent */
     bool refused;      /* it is the client's: what it brought by the request was refused */
@@ -30,8 +31,9 @@ typedef struct lent_memo {
 /* Of one client, in the order of sending: that is nearly the one in which they arrive. */
 typedef struct lent {
     lent_memo_t *first, **end;
-    uint64_t brought; /* the last request by which it has brought a memo; 0 none */
-    bool closed;      /* it brings no more: what was on its way here has gone back */
+    uint64_t lent, arrived; /* memos lent, ever; of them so many, the first, have arrived, though it was not said */
+    uint64_t brought;       /* the last request by which it has brought a memo; 0 none */
+    bool closed;            /* it brings no more: what was on its way here has gone back */
     uint32_t owed;
 } lent_t;
 
@@ -53,6 +55,9 @@ lent_memo_t *lent_find(lent_t *l, uint64_t request, uint32_t index);
 /* Takes it out: the caller's, to free(), and its memo too. */
 lent_memo_t *lent_cut(lent_t *l, uint64_t request, uint32_t index);
 
+/* The next that has arrived, and neither was given back nor said to have come: NULL none. */
+lent_memo_t *lent_cut_arrived(lent_t *l);
+
 /* Notes that what was taken by that ANSWER went back. */
 lent_memo_t *lent_note_back(lent_t *l, uint64_t request, uint32_t index);
 
@@ -69,7 +74,10 @@ bool lent_still_his(lent_t *l, uint64_t request);
 void lent_owe(lent_t *l, lent_memo_t *kept);
 void lent_paid(lent_t *l, uint64_t request, uint32_t index);
 
-/* The first that was not given back; NULL: there is none. */
+/* So many have arrived in the life of the client, who is dead. */
+void lent_arrived(lent_t *l, uint64_t count);
+
+/* The first that was not given back, and has not arrived; NULL: there is none. */
 lent_memo_t *lent_first(const lent_t *l);
 
 #endif

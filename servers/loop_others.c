@@ -38,6 +38,7 @@ static bool goes_far_away(loop_t *l, const wire_message_t *message, wire_message
     if (message->type != WIRE_GONE || !loop_far_client(l, message->number[0]))
         return false;
     l->others[message->number[0]].dead = l->some_dead = true;
+    lent_arrived(&l->others[message->number[0]].lent, message->number[3]);
     if (message->number[1] == 0)
         departs_soon(l, (uint32_t)message->number[0]);
     *instead = *message;
@@ -150,6 +151,10 @@ static void depart(loop_t *l, uint32_t client)
     l->far->ops->forget(l->far, client);
     while ((kept = lent_first(&l->others[client].lent)) != NULL)
         give_back(l, kept);
+    while ((kept = lent_cut_arrived(&l->others[client].lent)) != NULL) { /* the client had put it elsewhere */
+        near_free(l->s, near_memo(kept->memo));
+        free(kept);
+    }
     loop_handle_own(l);
     engine_receive(l->engine, &gone);
     loop_handle_own(l);

@@ -274,7 +274,7 @@ static bool arrived(mpi_space_t *sp, uint32_t peer, wire_message_t *message, voi
 
     if (m != NULL) {
         m->redeliveries = message->redeliveries;
-        if (!takes(message) || near_origin_by(sp->mailbox, m, message) == MEMO_OK) {
+        if (!takes(message) || near_arrive(sp->mailbox, m, message) == MEMO_OK) {
             message->memo = near_wire(m);
             if (takes(message))
                 say_received(sp, peer, message);
@@ -282,8 +282,10 @@ static bool arrived(mpi_space_t *sp, uint32_t peer, wire_message_t *message, voi
         }
         near_free(sp->mailbox, m);
     }
-    if (takes(message))
+    if (takes(message)) {
+        near_count_arrival(sp->mailbox, peer);
         say_no_room(sp, peer, message);
+    }
     return false;
 }
 

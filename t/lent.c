@@ -47,6 +47,22 @@ static void test_lending(void)
     forget(&l);
 }
 
+static void test_arrived(void)
+{
+    lent_t l;
+    lent_init(&l);
+    lend(&l, 1, 0, thing(0));
+    lend(&l, 2, 0, thing(1));
+    lent_arrived(&l, 1);
+    lent_arrived(&l, 0);
+    tap_ok(lent_first(&l) != NULL && lent_first(&l)->request == 2,
+           "what has arrived, though not said so, stays there");
+    lent_memo_t *kept = lent_cut_arrived(&l);
+    tap_ok(kept != NULL && kept->request == 1 && lent_cut_arrived(&l) == NULL, "and is lent no more");
+    free(kept);
+    forget(&l);
+}
+
 static void test_bringing(void)
 {
     lent_t l;
@@ -82,6 +98,7 @@ static void test_owing(void)
 int main(void)
 {
     test_lending();
+    test_arrived();
     test_bringing();
     test_owing();
     return tap_done();

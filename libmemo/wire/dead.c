@@ -74,20 +74,22 @@ void dead_memo_back(self_t *s, offset_t at, bool drop)
         near_free(s, m);
 }
 
-static void say_gone_to(self_t *s, const dead_t *d, uint32_t server, uint32_t peer, bool more)
+static void say_gone_to(self_t *s, const dead_t *d, uint32_t server, uint32_t peer, bool more, uint64_t arrivals)
 {
-    wire_message_t message = {.type = WIRE_GONE, .from = d->self, .client = d->self, .number = {peer, more}};
+    wire_message_t message = {
+        .type = WIRE_GONE, .from = d->self, .client = d->self, .number = {peer, more, 0, arrivals}};
 
     if (server != peer)
         send(s, d, server, &message);
 }
 
-static void say_gone(self_t *s, const dead_t *d, uint32_t peer, bool more)
+/* `body`: of one of its parties; only its mailbox's knows what has come from other nodes. */
+static void say_gone(self_t *s, const dead_t *d, uint32_t peer, bool more, body_t *body)
 {
     uint32_t i;
 
     for (i = 0; i < d->servers; i++)
-        say_gone_to(s, d, i, peer, more);
+        say_gone_to(s, d, i, peer, more, body != NULL && is_far(d, i) ? near_arrivals(body, i) : 0);
 }
 
 /* Of those that died before, if it was the dead one who said it: it may not have left him. Who has closed is gone,
@@ -99,7 +101,7 @@ static void say_gone_again(self_t *s, const dead_t *d, uint32_t but)
     for (client = 0; client < used; client++)
         for (i = 0; client != but && i < d->servers; i++)
             if (is_far(d, i) && atomic_load(&s->root->clients[client].state) == CLIENT_FREE)
-                say_gone_to(s, d, i, (uint32_t)s->root->clients[client].rank, false);
+                say_gone_to(s, d, i, (uint32_t)s->root->clients[client].rank, false, 0);
 }
 
 void dead_client_gone(self_t *s, uint32_t client)
@@ -109,7 +111,7 @@ void dead_client_gone(self_t *s, uint32_t client)
 
     if (d == NULL || client == s->node->client)
         return; /* who closes has said BYE */
-    say_gone(s, d, peer, false);
+    say_gone(s, d, peer, false, NULL);
     say_gone_again(s, d, client);
     if (d->died != NULL)
         d->died(peer, d->arg);
@@ -124,7 +126,7 @@ void dead_cancel_requests(self_t *s, uint32_t index)
 
     near_shut(s, index);
     if (d != NULL && client != 0 && client - 1 != s->node->client)
-        say_gone(s, d, (uint32_t)s->root->clients[client - 1].rank, true);
+        say_gone(s, d, (uint32_t)s->root->clients[client - 1].rank, true, party_body(s, node_party(s, index)));
 }
 
 void dead_retire(self_t *s, uint32_t index)

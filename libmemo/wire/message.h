@@ -51,6 +51,7 @@ typedef enum wire_type {
     WIRE_GONE,  /* number[0]: a peer that died; said by whoever found it, maybe more than once; no answer.
                    number[1] 1: what the client had will yet come back, from who says so; then it is said again with
                    0.  number[2] 1: by a server, of a server: it knows, and has no more to do with it (fallen.c) */
+    /* GONE's number[3]: so many memos of the receiver's, the first ones, have arrived at the client, of another node */
     WIRE_RECEIVED, /* the memo of an ANSWER, taken from a folder of a server on another node, has arrived, or a
                       refusal has: request, index; no answer. A server says it of what a RETURN has brought: the
                       client that had it, request and index of the ANSWER */

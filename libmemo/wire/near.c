@@ -377,7 +377,7 @@ bool near_scan(self_t *s, near_receive_t receive, void *arg)
 
 /* ---- envelopes that memos keep --------------------------------------------------------------------------- */
 
-void near_keep(self_t *s, struct memo *m, struct memo **envelope)
+static void keep_and_count(self_t *s, struct memo *m, struct memo **envelope, uint64_t *count)
 {
     struct memo *e = *envelope;
 
@@ -388,13 +388,40 @@ void near_keep(self_t *s, struct memo *m, struct memo **envelope)
     if (m->origin != 0)
         log_u64(s, &s->body->scratch[NEAR_SCRATCH], m->origin);
     log_u64(s, &m->origin, node_offset(s, e));
+    if (count != NULL)
+        log_u64(s, count, *count + 1);
     log_commit(s);
     hand_done(s);
     *envelope = NULL;
     heap_free(s, &s->body->scratch[NEAR_SCRATCH]);
 }
 
-int near_origin_by(self_t *s, struct memo *m, const wire_message_t *answer)
+void near_keep(self_t *s, struct memo *m, struct memo **envelope)
+{
+    keep_and_count(s, m, envelope, NULL);
+}
+
+static uint64_t *arrivals(body_t *b, uint32_t server)
+{
+    return server < BODY_USER_BYTES / sizeof(uint64_t) ? (uint64_t *)(void *)b->user + server : NULL;
+}
+
+void near_count_arrival(self_t *s, uint32_t server)
+{
+    uint64_t *count = arrivals(s->body, server);
+
+    if (count != NULL)
+        ++*count;
+}
+
+uint64_t near_arrivals(body_t *mailbox, uint32_t server)
+{
+    const uint64_t *count = arrivals(mailbox, server);
+
+    return count != NULL ? *count : 0;
+}
+
+static int keep_envelope_for(self_t *s, struct memo *m, const wire_message_t *answer, uint64_t *count)
 {
     const wire_message_t message = {.type = WIRE_ANSWER,
                                     .client = answer->client,
@@ -406,8 +433,18 @@ int near_origin_by(self_t *s, struct memo *m, const wire_message_t *answer)
 
     if (e == NULL)
         return MEMO_EFULL;
-    near_keep(s, m, &e);
+    keep_and_count(s, m, &e, count);
     return MEMO_OK;
+}
+
+int near_origin_by(self_t *s, struct memo *m, const wire_message_t *answer)
+{
+    return keep_envelope_for(s, m, answer, NULL);
+}
+
+int near_arrive(self_t *s, struct memo *m, const wire_message_t *answer)
+{
+    return keep_envelope_for(s, m, answer, arrivals(s->body, answer->from));
 }
 
 int near_origin(self_t *s, struct memo *m, const memo_folder_t *folder)

@@ -67,6 +67,15 @@ void near_keep(self_t *s, struct memo *m, struct memo **envelope);
 int near_origin(self_t *s, struct memo *m, const memo_folder_t *folder);
 int near_origin_by(self_t *s, struct memo *m, const wire_message_t *answer);
 
+/*
+ * As near_origin_by, of a memo that answer->from, a server of another node, has sent; by the mailbox's party, which
+ * counts in the same step how many have come from each server (of the first 128): whoever finds us dead tells it.
+ * near_count_arrival: one more came, and found no room.
+ */
+int near_arrive(self_t *s, struct memo *m, const wire_message_t *answer);
+void near_count_arrival(self_t *s, uint32_t server);
+uint64_t near_arrivals(body_t *mailbox, uint32_t server);
+
 /* Where a held memo was taken from; false: from nowhere. */
 bool near_from(const self_t *s, const struct memo *m, memo_folder_t *folder);
 

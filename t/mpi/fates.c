@@ -728,6 +728,48 @@ static void killed_in_chain(void)
     tap_ok(comes(&f[0], "token", false), "and serves");
 }
 
+/* What the victim takes from the other node's server it puts into its own node's, while word of its arrival is
+ * behind a large memo that never leaves. */
+static void unsaid(void)
+{
+    const memo_folder_t f[2] = {folder_of(0), folder_of(1)};
+    uint64_t in[2] = {0, 0};
+    int pid = 0;
+    for (int i = job_ranks; i-- > 0;)
+        if (!board->client[i])
+            pid = board->pid[i]; /* server 0 */
+    if (is_victim()) {
+        memo_select_t select = MEMO_SELECT_INIT;
+        memo_request_t *r = NULL;
+        memo_t *m = NULL, *large = NULL;
+        select.folders = &f[0];
+        select.count = 1;
+        memo_alloc(s, LARGE, &large);
+        memo_start(s, &select, &r);
+        board->step = 1;
+        await(2);
+        memo_put_start(s, &f[0], large);
+        board->step = memo_wait(r, &m, NULL, PATIENCE) == MEMO_OK && memo_put(s, &f[1], m) == MEMO_OK ? 3 : 4;
+        stay();
+    }
+    if (!is_judge())
+        return;
+    await(1);
+    nap(50 * MS);
+    put_text(&f[0], "token");
+    nap(20 * MS);
+    kill(pid, SIGSTOP);
+    board->step = 2;
+    await(3);
+    kill_victim();
+    kill(pid, SIGCONT);
+    nap(500 * MS);
+    memo_count(s, &f[0], &in[0], NULL);
+    memo_count(s, &f[1], &in[1], NULL);
+    tap_is_int((int)board->step, 3, "somebody takes from a server, which never hears that it has arrived");
+    tap_ok(in[0] == 0 && in[1] == 1, "and puts it into another one's folder before he dies: there it is, alone");
+}
+
 /* ---- from beginning to end --------------------------------------------------------------------------------- */
 
 static const struct {
@@ -735,6 +777,7 @@ static const struct {
     void (*run)(void);
 } fates[] = {
     {"refused", refused},
+    {"unsaid", unsaid},
     {"refusal_unread", refusal_unread},
     {"dropped", dropped},
     {"unread_put", unread_put},
