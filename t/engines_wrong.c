@@ -4,150 +4,21 @@
  *
  * After each message the directory is looked at. What a peer of that kind may not send, and whatever the engine
  * says it has refused, must have left it as it was; a client that was refused has its memo back; no memo is lost.
- *
- * Besides, in what order cannot be left to chance: what waits behind a chain's lock, servers that die, selects
- * that must look twice.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "servers/engine.h"
-#include "t/lib/engines_names.h"
+#include "t/lib/engines_alone.h"
 #include "t/lib/engines_whole.h"
 #include "t/tap.h"
 
 enum {
-    SERVERS = 3,
-    CLIENTS = 4,
-    PEERS = SERVERS + CLIENTS,
-    NAMES = 3,    /* for each server */
     REQUESTS = 6, /* numbers of them, for each client */
     FOLDERS = 5,
     ROUNDS = 400,
     MESSAGES = 500,
     FLAGS = WIRE_FLAGS + 1
 };
-
-struct wire_memo {
-    uint64_t number, size;
-};
-
-static memo_folder_t names[SERVERS][NAMES];
-static uint64_t state, made, alive; /* memos */
-static uint32_t self;
-static engine_t *engine;
-
-static uint64_t draw(void)
-{
-    uint64_t z = (state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static uint32_t below(uint32_t n)
-{
-    return (uint32_t)(((draw() >> 32) * n) >> 32);
-}
-
-/* ---- the world --------------------------------------------------------------------------------------------- */
-
-static wire_memo_t *new_memo(void)
-{
-    wire_memo_t *m = malloc(sizeof *m);
-    *m = (wire_memo_t){.number = ++made, .size = 1 + below(8)};
-    alive++;
-    return m;
-}
-
-static void free_memo(wire_memo_t *m)
-{
-    alive--;
-    free(m);
-}
-
-static uint64_t number_of(const wire_memo_t *m)
-{
-    return m->number;
-}
-
-/* What was last sent, and to whom. */
-static struct {
-    uint32_t count, to;
-    wire_type_t type;
-    int32_t result;
-    uint64_t memo; /* its number */
-} sent;
-
-static void engine_sends(void *arg, uint32_t to, const wire_message_t *m)
-{
-    (void)arg;
-    if (m->from != self || to >= PEERS || to == self) {
-        tap_bail("a message from %u to %u", m->from, to);
-    }
-    if (m->type == WIRE_AGAIN) {
-        return; /* what it counts of messages has changed */
-    }
-    sent.count++;
-    sent.to = to;
-    sent.type = m->type;
-    sent.result = m->result;
-    sent.memo = m->memo != NULL ? m->memo->number : 0;
-    if (m->memo != NULL) {
-        free_memo(m->memo);
-    }
-}
-
-static wire_memo_t *engine_copies(void *arg, wire_memo_t *m)
-{
-    (void)arg;
-    wire_memo_t *copy = below(8) == 0 ? NULL : new_memo();
-    if (copy != NULL) {
-        copy->size = m->size;
-    }
-    return copy;
-}
-
-static wire_memo_t *engine_makes(void *arg, const void *bytes, size_t size)
-{
-    (void)arg;
-    (void)bytes;
-    wire_memo_t *m = new_memo();
-    m->size = size;
-    return m;
-}
-
-static void engine_frees(void *arg, wire_memo_t *m)
-{
-    (void)arg;
-    free_memo(m);
-}
-
-static void begin_world(uint32_t server)
-{
-    static const engine_io_t io = {
-        .send = engine_sends, .copy = engine_copies, .make = engine_makes, .free = engine_frees};
-    self = server;
-    alive = 0;
-    engine = engine_new(self, SERVERS, CLIENTS, &io);
-    if (engine == NULL) {
-        tap_bail("no memory");
-    }
-}
-
-static uint64_t refused(void)
-{
-    engine_figures_t f;
-    engine_look(engine, &f);
-    return f.refused;
-}
-
-static uint64_t deferred(void)
-{
-    engine_figures_t f;
-    engine_look(engine, &f);
-    return f.deferred;
-}
 
 /* ---- who may send what: message.h, once more -------------------------------------------------------------- */
 
@@ -216,50 +87,47 @@ static bool may_send(const wire_message_t *m)
 
 /* ---- messages at random ------------------------------------------------------------------------------------ */
 
-static bool brings_memo(wire_type_t type)
-{
-    return type == WIRE_PUT || type == WIRE_RETURN || type == WIRE_DELAY || type == WIRE_HOLD || type == WIRE_FIRE;
-}
-
 static uint32_t draw_peer(void)
 {
-    uint32_t odd = below(12);
-    return odd == 0 ? PEERS + below(3) : odd == 1 ? UINT32_MAX : below(PEERS);
+    uint32_t odd = alone_below(12);
+    return odd == 0 ? PEERS + alone_below(3) : odd == 1 ? UINT32_MAX : alone_below(PEERS);
 }
 
 static wire_type_t draw_type(void)
 {
-    wire_type_t type = (wire_type_t)below(WIRE_TYPES + 3);
+    wire_type_t type = (wire_type_t)alone_below(WIRE_TYPES + 3);
     bool ends = type == WIRE_BYE || type == WIRE_LEAVE || type == WIRE_GONE;
-    return ends && below(20) != 0 ? WIRE_PUT : type;
+    return ends && alone_below(20) != 0 ? WIRE_PUT : type;
 }
 
 static uint32_t draw_flags(void)
 {
     static const uint32_t likely[] = {WIRE_COPY, WIRE_WAIT, WIRE_TAKE_ALL, WIRE_UNTIL_QUIET, WIRE_NO_ANSWER};
-    uint32_t kind = below(20);
-    return kind == 0 ? below(2 * FLAGS) : kind < 6 ? likely[below(sizeof likely / sizeof likely[0])] : 0;
+    uint32_t kind = alone_below(20);
+    return kind == 0  ? alone_below(2 * FLAGS)
+           : kind < 6 ? likely[alone_below(sizeof likely / sizeof likely[0])]
+                      : 0;
 }
 
 static uint64_t draw_number(void)
 {
-    switch (below(6)) {
+    switch (alone_below(6)) {
     case 0:
-        return draw();
+        return alone_draw();
     case 1:
-        return (UINT64_C(1) << 32) + below(PEERS);
+        return (UINT64_C(1) << 32) + alone_below(PEERS);
     case 2:
         return UINT64_MAX;
     default:
-        return below(PEERS + 2);
+        return alone_below(PEERS + 2);
     }
 }
 
 /* Mostly as many as there should be. */
 static uint32_t draw_count(wire_type_t type)
 {
-    if (below(10) == 0) {
-        return below(FOLDERS);
+    if (alone_below(10) == 0) {
+        return alone_below(FOLDERS);
     }
     switch (type) {
     case WIRE_PUT:
@@ -272,7 +140,7 @@ static uint32_t draw_count(wire_type_t type)
         return 1;
     case WIRE_DELAY:
     case WIRE_HOLD:
-        return 2 + below(2);
+        return 2 + alone_below(2);
     case WIRE_SELECT:
     case WIRE_LATCH:
     case WIRE_LINK:
@@ -281,7 +149,7 @@ static uint32_t draw_count(wire_type_t type)
     case WIRE_WATCH:
     case WIRE_CHAIN:
     case WIRE_NEXT:
-        return 1 + below(FOLDERS - 1);
+        return 1 + alone_below(FOLDERS - 1);
     default:
         return 0;
     }
@@ -289,13 +157,13 @@ static uint32_t draw_count(wire_type_t type)
 
 static void draw_folders(wire_folder_t folders[], uint32_t count, bool own, bool ordered)
 {
-    uint32_t server = own ? self : below(SERVERS);
+    uint32_t server = own ? alone_self : alone_below(SERVERS);
     for (uint32_t i = 0; i < count; i++) {
-        if (ordered && below(2) == 0 && server + 1 < SERVERS) {
+        if (ordered && alone_below(2) == 0 && server + 1 < SERVERS) {
             server++;
         }
-        folders[i].name = names[own || ordered ? server : below(SERVERS)][below(NAMES)];
-        folders[i].index = below(20) == 0 ? UINT32_MAX : i;
+        folders[i].name = alone_names[own || ordered ? server : alone_below(SERVERS)][alone_below(NAMES)];
+        folders[i].index = alone_below(20) == 0 ? UINT32_MAX : i;
     }
 }
 
@@ -303,38 +171,38 @@ static void draw_folders(wire_folder_t folders[], uint32_t count, bool own, bool
 static void draw_message(wire_message_t *m, wire_folder_t folders[])
 {
     wire_type_t type = draw_type();
-    uint32_t server = below(3) == 0 ? 0 : below(SERVERS), client = SERVERS + below(CLIENTS);
+    uint32_t server = alone_below(3) == 0 ? 0 : alone_below(SERVERS), client = SERVERS + alone_below(CLIENTS);
     who_t who = who_may_send(type);
-    bool random = below(6) == 0, servers = who >= SERVER && below(6) < (who == EITHER ? 3 : 5);
+    bool random = alone_below(6) == 0, servers = who >= SERVER && alone_below(6) < (who == EITHER ? 3 : 5);
     *m = (wire_message_t){.type = type,
                           .flags = draw_flags(),
-                          .how = (wire_how_t)(below(12) == 0 ? below(9) : below(3)),
+                          .how = (wire_how_t)(alone_below(12) == 0 ? alone_below(9) : alone_below(3)),
                           .from = servers ? server : client,
                           .client = client,
-                          .request = below(20) == 0 ? draw() : below(REQUESTS),
-                          .index = below(FOLDERS),
+                          .request = alone_below(20) == 0 ? alone_draw() : alone_below(REQUESTS),
+                          .index = alone_below(FOLDERS),
                           .count = draw_count(type),
                           .folders = folders,
-                          .result = (int32_t)below(4),
-                          .redeliveries = below(3)};
+                          .result = (int32_t)alone_below(4),
+                          .redeliveries = alone_below(3)};
     bool chained = type == WIRE_CHAIN || type == WIRE_NEXT;
-    draw_folders(folders, m->count, below(8) != 0 && !chained, chained && below(8) != 0);
-    if (type == WIRE_HOLD && m->count > 1 && below(8) != 0) { /* its target is the sender's */
-        folders[1].name = names[server][below(NAMES)];
+    draw_folders(folders, m->count, alone_below(8) != 0 && !chained, chained && alone_below(8) != 0);
+    if (type == WIRE_HOLD && m->count > 1 && alone_below(8) != 0) { /* its target is the sender's */
+        folders[1].name = alone_names[server][alone_below(NAMES)];
     }
     for (int i = 0; i < 4; i++) {
-        m->number[i] = type == WIRE_UNRESERVE && below(2) == 0 ? 1 + below(8) : draw_number();
+        m->number[i] = type == WIRE_UNRESERVE && alone_below(2) == 0 ? 1 + alone_below(8) : draw_number();
     }
-    if (type == WIRE_GONE && below(2) == 0) {
-        m->number[1] = below(2);
-        m->number[2] = below(2);
+    if (type == WIRE_GONE && alone_below(2) == 0) {
+        m->number[1] = alone_below(2);
+        m->number[2] = alone_below(2);
     }
     if (random) {
         m->from = draw_peer();
-        m->client = below(2) == 0 ? m->from : draw_peer();
+        m->client = alone_below(2) == 0 ? m->from : draw_peer();
     }
-    if (brings_memo(type) != (below(12) == 0)) {
-        m->memo = new_memo();
+    if (alone_brings_memo(type) != (alone_below(12) == 0)) {
+        m->memo = alone_memo();
         m->size = m->memo->size;
     }
 }
@@ -356,30 +224,30 @@ static void complain(const wire_message_t *m, const char *what)
 static bool send_and_judge(const wire_message_t *m)
 {
     char why[100];
-    uint64_t before = refused(), digest = engine_digest(engine, number_of), memos = engine_memos(engine);
-    uint64_t memo = m->memo != NULL ? m->memo->number : 0, waiting = deferred();
-    sent.count = 0;
-    sent.memo = 0;
-    engine_receive(engine, m);
-    bool was_refused = refused() > before;
-    if (!engine_is_whole(engine, why, sizeof why)) {
+    uint64_t before = alone_refused(), digest = engine_digest(alone, alone_number), memos = engine_memos(alone);
+    uint64_t memo = m->memo != NULL ? m->memo->number : 0, waiting = alone_deferred();
+    alone_sent.count = 0;
+    alone_sent.memo = 0;
+    engine_receive(alone, m);
+    bool was_refused = alone_refused() > before;
+    if (!engine_is_whole(alone, why, sizeof why)) {
         complain(m, why);
     }
-    if (engine_memos(engine) != alive) {
+    if (engine_memos(alone) != alone_alive) {
         complain(m, "a memo is lost, or there is one too many");
     }
     if (!was_refused && !may_send(m)) {
         complain(m, "it may not send that");
     }
-    if (deferred() != waiting) {
+    if (alone_deferred() != waiting) {
         return was_refused; /* others were dealt with, too */
     }
-    if (was_refused && (engine_digest(engine, number_of) != digest || engine_memos(engine) != memos)) {
+    if (was_refused && (engine_digest(alone, alone_number) != digest || engine_memos(alone) != memos)) {
         complain(m, "it was refused, and something has changed");
     }
-    if (was_refused && sent.count > 0 &&
-        (sent.count > 1 || sent.to != m->from || sent.type != WIRE_ANSWER || sent.result != MEMO_EINVAL ||
-         sent.memo != memo)) {
+    if (was_refused && alone_sent.count > 0 &&
+        (alone_sent.count > 1 || alone_sent.to != m->from || alone_sent.type != WIRE_ANSWER ||
+         alone_sent.result != MEMO_EINVAL || alone_sent.memo != memo)) {
         complain(m, "it was refused with another answer");
     }
     return was_refused;
@@ -390,7 +258,7 @@ static uint64_t one_round(uint32_t server, uint64_t kept[WIRE_TYPES])
     wire_folder_t folders[FOLDERS];
     wire_message_t m;
     uint64_t refusals = 0;
-    begin_world(server);
+    alone_begin(server);
     for (int i = 0; i < MESSAGES && wrong[0] == '\0'; i++) {
         draw_message(&m, folders);
         bool was_refused = send_and_judge(&m);
@@ -399,9 +267,9 @@ static uint64_t one_round(uint32_t server, uint64_t kept[WIRE_TYPES])
             kept[m.type]++;
         }
     }
-    engine_free(engine);
-    if (alive != 0 && wrong[0] == '\0') {
-        snprintf(wrong, sizeof wrong, "%" PRIu64 " memos are left when the engine is gone", alive);
+    engine_free(alone);
+    if (alone_alive != 0 && wrong[0] == '\0') {
+        snprintf(wrong, sizeof wrong, "%" PRIu64 " memos are left when the engine is gone", alone_alive);
     }
     return refusals;
 }
@@ -410,7 +278,7 @@ static void check_random(void)
 {
     uint64_t refusals = 0, kept[WIRE_TYPES] = {0}, seed = tap_seed(), rounds = 0;
     for (; rounds < ROUNDS && wrong[0] == '\0'; rounds++) {
-        state = seed + rounds;
+        alone_random = seed + rounds;
         refusals += one_round((uint32_t)(rounds % SERVERS), kept);
     }
     if (wrong[0] != '\0') {
@@ -429,41 +297,7 @@ static void check_random(void)
     tap_is_int(never, 0, "of each type that a server may be sent, some were let through");
 }
 
-/* ---- one after the other ------------------------------------------------------------------------------------
- *
- * At server 1, which has: memos in its folders 0 and 1; a put of client 3 that waits for room in folder 1 (request
- * 1); a chain of client 4 that has gone on (request 1), over its folder 2.
- */
-
-enum { A = SERVERS, B, C }; /* clients */
-
-static void receive(wire_message_t m, uint32_t from, uint32_t server, uint32_t folder)
-{
-    wire_folder_t f = {.name = names[server][folder]};
-    m.from = from;
-    m.client = from;
-    m.folders = &f;
-    m.count = 1;
-    m.memo = m.type == WIRE_PUT ? new_memo() : NULL;
-    m.size = m.memo != NULL ? m.memo->size : 0;
-    engine_receive(engine, &m);
-}
-
-static void fill(void)
-{
-    wire_folder_t both[2] = {{.name = names[1][2]}, {.name = names[2][0], .index = 1}};
-    receive((wire_message_t){.type = WIRE_PUT, .request = 90}, C, 1, 0);
-    receive((wire_message_t){.type = WIRE_PUT, .request = 91}, C, 1, 1);
-    receive((wire_message_t){.type = WIRE_LIMIT, .request = 92, .number = {1}}, C, 1, 1);
-    receive((wire_message_t){.type = WIRE_PUT, .flags = WIRE_WAIT, .request = 1}, A, 1, 1);
-    engine_receive(engine, &(wire_message_t){.type = WIRE_CHAIN,
-                                             .how = WIRE_HOW_STRICT,
-                                             .from = B,
-                                             .client = B,
-                                             .request = 1,
-                                             .folders = both,
-                                             .count = 2});
-}
+/* ---- one after the other: into what alone_fill() makes ------------------------------------------------------ */
 
 typedef struct wrong_case {
     const char *what;
@@ -553,275 +387,33 @@ static void check_case(const wrong_case_t *c)
 {
     wire_folder_t folders[3];
     wire_message_t m = c->m;
-    begin_world(1);
-    fill();
+    alone_begin(1);
+    alone_fill();
     for (uint32_t i = 0; i < m.count; i++) {
-        folders[i] = (wire_folder_t){.name = names[c->server[i]][c->folder[i]], .index = i};
+        folders[i] = (wire_folder_t){.name = alone_names[c->server[i]][c->folder[i]], .index = i};
     }
     m.folders = folders;
     m.client = m.client != 0 ? m.client : m.from;
     m.request = m.request != 0 ? m.request : 7;
-    if (c->memo || (brings_memo(m.type) && !c->no_memo)) {
-        m.memo = new_memo();
+    if (c->memo || (alone_brings_memo(m.type) && !c->no_memo)) {
+        m.memo = alone_memo();
         m.size = m.memo->size;
     }
-    uint64_t digest = engine_digest(engine, number_of);
+    uint64_t digest = engine_digest(alone, alone_number);
     wrong[0] = '\0';
     bool was_refused = send_and_judge(&m);
-    bool same = engine_digest(engine, number_of) == digest;
+    bool same = engine_digest(alone, alone_number) == digest;
     tap_ok(was_refused != c->silent && same && wrong[0] == '\0', "%s: %s, and nothing changes%s%s", c->what,
            c->silent ? "it is ignored" : "it is refused", wrong[0] != '\0' ? "; but " : "", wrong);
-    engine_free(engine);
-}
-
-/* ---- behind a lock, and when a server dies -------------------------------------------------------------------
- *
- * The same server 1; its folder 2 is locked by client 4's chain, which has gone on to server 2.
- */
-
-static const struct {
-    const char *name;
-    wire_message_t m;
-    int own;           /* which of its folders is the locked one; the others are server 2's */
-    bool outlives;     /* its client's death */
-    bool outlives_all; /* also that he leaves */
-} behind[] = {
-    {"PUT", {.type = WIRE_PUT, .count = 1}, 0, true, false},
-    {"RETURN", {.type = WIRE_RETURN, .count = 1}, 0, true, true},
-    {"DELAY", {.type = WIRE_DELAY, .count = 2}, 1, true, false},
-    {"SELECT", {.type = WIRE_SELECT, .count = 1}, 0, false, false},
-    {"JOIN", {.type = WIRE_JOIN, .count = 1}, 0, false, false},
-    {"LATCH", {.type = WIRE_LATCH, .count = 1}, 0, false, false},
-    {"LINK", {.type = WIRE_LINK, .count = 1, .how = WIRE_HOW_STRICT}, 0, false, false},
-    {"GATHER", {.type = WIRE_GATHER, .count = 1}, 0, false, false},
-    {"WATCH", {.type = WIRE_WATCH, .count = 1}, 0, false, false},
-    {"CHAIN", {.type = WIRE_CHAIN, .count = 2, .how = WIRE_HOW_STRICT}, 0, false, false},
-    {"LIMIT", {.type = WIRE_LIMIT, .count = 1}, 0, false, false},
-    {"HOLD", {.type = WIRE_HOLD, .from = 2, .client = A, .count = 2}, 0, true, true},
-    {"FIRE", {.type = WIRE_FIRE, .from = 2, .client = 2, .count = 1}, 0, true, true},
-    {"NEXT", {.type = WIRE_NEXT, .from = 0, .client = A, .count = 2}, 1, true, true},
-};
-
-/* A server's words are of client A. */
-static void receive_behind(size_t i)
-{
-    wire_message_t m = behind[i].m;
-    wire_folder_t folders[2];
-    for (int k = 0; k < 2; k++) {
-        uint32_t server = k == behind[i].own ? 1 : m.type == WIRE_NEXT ? 0 : 2;
-        folders[k] = (wire_folder_t){.name = names[server][server == 1 ? 2 : 0], .index = (uint32_t)k};
-    }
-    m.folders = folders;
-    m.request = 20;
-    if (m.from == 0 && m.type != WIRE_NEXT) {
-        m.from = m.client = A;
-    }
-    if (brings_memo(m.type)) {
-        m.memo = new_memo();
-        m.size = m.memo->size;
-    }
-    engine_receive(engine, &m);
-}
-
-static void receive_plain(wire_type_t type, uint32_t from, uint64_t number, uint64_t knows)
-{
-    engine_receive(
-        engine,
-        &(wire_message_t){.type = type, .from = from, .client = from, .request = 21, .number = {number, 0, knows}});
-}
-
-static void check_behind(size_t i)
-{
-    char why[100] = "";
-    begin_world(1);
-    fill();
-    receive_behind(i);
-    bool waits = deferred() == 1 && engine_is_whole(engine, why, sizeof why);
-    receive_plain(WIRE_GONE, 2, A, 0);
-    bool gone = deferred() == behind[i].outlives && engine_is_whole(engine, why, sizeof why);
-    engine_free(engine);
-    begin_world(1);
-    fill();
-    receive_behind(i);
-    receive_plain(WIRE_LEAVE, A, 0, 0);
-    bool left = deferred() == behind[i].outlives_all && engine_is_whole(engine, why, sizeof why);
-    engine_free(engine);
-    tap_ok(waits && gone && left && alive == 0, "%s waits behind a lock: %s its client's death, %s his leaving%s%s",
-           behind[i].name, behind[i].outlives ? "also after" : "not after",
-           behind[i].outlives_all ? "also after" : "not after", why[0] != '\0' ? ": " : "", why);
-}
-
-static uint64_t locked(void)
-{
-    engine_figures_t f;
-    engine_look(engine, &f);
-    return f.locked;
-}
-
-/* The chain has gone from 1 to 2 of three; 2 dies; 0 may have it, as far as 1 can know: it is over when 0 knows. */
-static void check_chain_of_the_dead(void)
-{
-    begin_world(0);
-    wire_folder_t all[3] = {{.name = names[0][0]}, {.name = names[1][0]}, {.name = names[2][0]}};
-    engine_receive(engine, &(wire_message_t){.type = WIRE_CHAIN,
-                                             .how = WIRE_HOW_STRICT,
-                                             .from = A,
-                                             .client = A,
-                                             .request = 1,
-                                             .folders = all,
-                                             .count = 3});
-    tap_ok(locked() == 1 && sent.type == WIRE_NEXT && sent.to == 1, "a chain goes on to the next server");
-    sent.count = 0;
-    receive_plain(WIRE_GONE, B, 1, 0);
-    tap_ok(locked() == 1, "which dies: the one after it may have the chain, and the folder stays locked");
-    tap_ok(sent.count == 1 && sent.to == 2 && sent.type == WIRE_GONE, "that one is told that we know");
-    receive_plain(WIRE_GONE, 2, 1, 1);
-    tap_ok(locked() == 0, "when it says so too the chain is over");
-    sent.count = 0;
-    all[1] = (wire_folder_t){.name = names[1][0], .index = 1};
-    engine_receive(engine, &(wire_message_t){.type = WIRE_CHAIN,
-                                             .how = WIRE_HOW_STRICT,
-                                             .from = A,
-                                             .client = A,
-                                             .request = 2,
-                                             .folders = all,
-                                             .count = 3});
-    tap_ok(sent.count == 1 && sent.type == WIRE_ANSWER && sent.result == MEMO_EPEER && locked() == 0,
-           "another is answered MEMO_EPEER at once");
-    engine_free(engine);
-}
-
-/* A put fires a delayed one into a folder of a server that dies. */
-static void check_put_of_the_dead(void)
-{
-    begin_world(1);
-    wire_folder_t hold[2] = {{.name = names[1][0]}, {.name = names[2][0], .index = 1}};
-    wire_memo_t *memo = new_memo();
-    engine_receive(engine, &(wire_message_t){.type = WIRE_HOLD,
-                                             .from = 2,
-                                             .client = A,
-                                             .request = 1,
-                                             .folders = hold,
-                                             .count = 2,
-                                             .memo = memo,
-                                             .size = memo->size});
-    sent.count = 0;
-    receive((wire_message_t){.type = WIRE_PUT, .request = 2}, B, 1, 0);
-    tap_ok(sent.count == 1 && sent.type == WIRE_FIRE && sent.to == 2, "a put that fires waits for what it fires");
-    receive_plain(WIRE_GONE, A, 2, 0);
-    tap_ok(sent.type == WIRE_ANSWER && sent.to == B && sent.result == MEMO_OK,
-           "but not when the server dies that it was for");
-    engine_free(engine);
-}
-
-/* ---- selects that must look twice --------------------------------------------------------------------------- */
-
-/* Of a client's, over folders 0 and, if there are two, 1 of server 1. */
-static void ask(wire_type_t type, uint32_t client, wire_how_t how, uint32_t flags, uint32_t first, uint32_t count)
-{
-    wire_folder_t f[2] = {{.name = names[1][first]}, {.name = names[1][1 - first], .index = 1}};
-    engine_receive(engine, &(wire_message_t){.type = type,
-                                             .how = how,
-                                             .flags = flags,
-                                             .from = client,
-                                             .client = client,
-                                             .request = client,
-                                             .folders = f,
-                                             .count = count});
-}
-
-static void put(uint32_t client, uint32_t folder)
-{
-    receive((wire_message_t){.type = WIRE_PUT, .request = 50}, client, 1, folder);
-}
-
-/* A strict skip that meets latched memos waits for an instant at which all is empty, not for one of each folder. */
-static void check_strict(void)
-{
-    const uint32_t D = C + 1;
-    begin_world(1);
-    put(A, 0);
-    put(A, 1);
-    ask(WIRE_LATCH, B, WIRE_HOW_WAIT, 0, 0, 1);
-    ask(WIRE_LATCH, D, WIRE_HOW_WAIT, 0, 1, 1);
-    ask(WIRE_LATCH, C, WIRE_HOW_WAIT, 0, 0, 1); /* waits, ahead of A */
-    ask(WIRE_SELECT, A, WIRE_HOW_STRICT, 0, 0, 2);
-    ask(WIRE_ACCEPT, B, WIRE_HOW_WAIT, 0, 0, 0);
-    put(B, 0);
-    ask(WIRE_ACCEPT, D, WIRE_HOW_WAIT, 0, 0, 0);
-    tap_ok(sent.to != A, "a strict skip waits while a folder that was empty once holds a memo again");
-    ask(WIRE_ACCEPT, C, WIRE_HOW_WAIT, 0, 0, 0);
-    tap_ok(sent.to == A && sent.type == WIRE_ANSWER && sent.result == MEMO_NONE,
-           "and is answered when all is empty");
-    engine_free(engine);
-}
-
-static void check_second_phase(void)
-{
-    begin_world(1);
-    ask(WIRE_LATCH, C, WIRE_HOW_WAIT, 0, 0, 1);
-    ask(WIRE_LINK, A, WIRE_HOW_STRICT, 0, 0, 1);
-    tap_ok(sent.to == A && sent.type == WIRE_EMPTY, "a strict skip's first phase finds an empty folder");
-    put(B, 0);
-    sent.count = 0;
-    ask(WIRE_UNLINK, A, WIRE_HOW_STRICT, 0, 0, 0);
-    tap_ok(sent.count == 0, "the second waits while what came is latched for another");
-    ask(WIRE_ACCEPT, C, WIRE_HOW_WAIT, 0, 0, 0);
-    tap_ok(sent.to == A && sent.type == WIRE_EMPTY, "and ends when that is taken");
-    engine_free(engine);
-}
-
-static void check_oldest(void)
-{
-    begin_world(1);
-    put(B, 0);
-    uint64_t oldest = made;
-    put(B, 1);
-    ask(WIRE_SELECT, A, WIRE_HOW_SKIP, WIRE_OLDEST, 1, 2);
-    tap_ok(sent.to == A && sent.memo == oldest, "the oldest memo is that which came first");
-    engine_free(engine);
-}
-
-/* Room that was promised to a delayed put, and is not needed. */
-static void check_unreserve(void)
-{
-    begin_world(1);
-    wire_folder_t f[2] = {{.name = names[2][0]}, {.name = names[1][0], .index = 1}};
-    wire_memo_t *memo = new_memo();
-    uint64_t size = memo->size;
-    receive((wire_message_t){.type = WIRE_LIMIT, .request = 1, .number = {1}}, A, 1, 0);
-    engine_receive(engine, &(wire_message_t){.type = WIRE_DELAY,
-                                             .from = A,
-                                             .client = A,
-                                             .request = 2,
-                                             .folders = f,
-                                             .count = 2,
-                                             .memo = memo,
-                                             .size = size});
-    receive((wire_message_t){.type = WIRE_PUT, .flags = WIRE_WAIT, .request = 3}, B, 1, 0);
-    tap_ok(sent.to == 2 && sent.type == WIRE_HOLD, "a put waits for room that is promised to a delayed one");
-    receive((wire_message_t){.type = WIRE_UNRESERVE, .number = {size}}, 2, 1, 0);
-    tap_ok(sent.to == B && sent.type == WIRE_ANSWER && sent.result == MEMO_OK,
-           "and has it when that is given back");
-    engine_free(engine);
+    engine_free(alone);
 }
 
 int main(void)
 {
-    engines_names(SERVERS, NAMES, names);
-    state = 1;
+    alone_random = 1;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check_case(&cases[i]);
     }
-    for (size_t i = 0; i < sizeof behind / sizeof behind[0]; i++) {
-        check_behind(i);
-    }
-    check_chain_of_the_dead();
-    check_put_of_the_dead();
-    check_strict();
-    check_second_phase();
-    check_oldest();
-    check_unreserve();
     wrong[0] = '\0';
     check_random();
     return tap_done();
