@@ -211,6 +211,23 @@ static void check_oldest(void)
     ask(WIRE_SELECT, A, WIRE_HOW_SKIP, WIRE_OLDEST, 1, 2);
     tap_ok(alone_sent.to == A && alone_sent.memo == oldest, "the oldest memo is that which came first");
     engine_free(alone);
+    alone_begin(1);
+    put(B, 0);
+    put(B, 1);
+    wire_memo_t *back = alone_memo();
+    wire_folder_t f = {.name = alone_names[1][0]};
+    engine_receive(alone, &(wire_message_t){.type = WIRE_RETURN,
+                                            .flags = WIRE_NO_ANSWER,
+                                            .from = B,
+                                            .client = B,
+                                            .folders = &f,
+                                            .count = 1,
+                                            .memo = back,
+                                            .size = back->size});
+    oldest = alone_made;
+    ask(WIRE_SELECT, A, WIRE_HOW_SKIP, WIRE_OLDEST, 1, 2);
+    tap_ok(alone_sent.to == A && alone_sent.memo == oldest, "what goes back is as old as what it goes before");
+    engine_free(alone);
 }
 
 /* Room that was promised to a delayed put, and is not needed. */
