@@ -25,6 +25,9 @@ typedef struct memo_uri {
     memo_on_death_t on_death;
     bool on_death_given;
     bool anonymous;
+    uint32_t mode;           /* of a named space's file; 0 when not given */
+    uint32_t group;          /* that it belongs to, by number */
+    bool group_given;
     /* Over MPI; 0 when not given. */
     uint32_t servers;
     uint32_t nodes;          /* pretended ones on each real node */

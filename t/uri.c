@@ -99,10 +99,10 @@ static void options(void)
     tap_ok(uri.anonymous && uri.name[0] == '\0', "... and has none");
     tap_is_int(parse("shm-bucket:mine?anonymous=1", &uri), MEMO_OK, "an anonymous space may have a name");
 
-    refused("shm-bucket:a?sise=1G", MEMO_EINVAL, "'sise'", "size, on_death and anonymous");
-    refused("shm-bucket:a?servers=2", MEMO_EINVAL, "'servers'", "size, on_death and anonymous");
-    refused("shm-bucket:a?SIZE=1G", MEMO_EINVAL, "'SIZE'", "size, on_death and anonymous");
-    refused("shm-bucket:a?=1G", MEMO_EINVAL, "''", "size, on_death and anonymous");
+    refused("shm-bucket:a?sise=1G", MEMO_EINVAL, "'sise'", "size, on_death, anonymous, mode and group");
+    refused("shm-bucket:a?servers=2", MEMO_EINVAL, "'servers'", "size, on_death, anonymous, mode and group");
+    refused("shm-bucket:a?SIZE=1G", MEMO_EINVAL, "'SIZE'", "size, on_death, anonymous, mode and group");
+    refused("shm-bucket:a?=1G", MEMO_EINVAL, "''", "size, on_death, anonymous, mode and group");
     refused("shm-bucket:a?size=1G&size=1G", MEMO_EINVAL, "size", "twice");
     refused("shm-bucket:a?size=", MEMO_EINVAL, "size", "no value");
     refused("shm-bucket:a?size", MEMO_EINVAL, "'size'", "option=value");
@@ -113,6 +113,33 @@ static void options(void)
     refused("shm-bucket:a?anonymous=yes", MEMO_EINVAL, "anonymous=yes", "anonymous=1");
     refused("shm-bucket:a?durable=sync", MEMO_ENOTSUP, "durable=sync", "not in this version");
     refused("shm-bucket:a?max_redeliveries=3", MEMO_ENOTSUP, "'3'", "not in this version");
+}
+
+static void access_options(void)
+{
+    memo_uri_t uri;
+
+    tap_is_int(parse("shm-bucket:a", &uri), MEMO_OK, "a space for its owner alone");
+    tap_ok(uri.mode == 0 && !uri.group_given, "... says neither mode nor group");
+    tap_is_int(parse("shm-bucket:a?mode=606", &uri), MEMO_OK, "mode=606");
+    tap_is_int(uri.mode, 0606, "... is octal");
+    tap_is_int(parse("shm-lock:a?mode=0666&group=17", &uri), MEMO_OK, "mode=0666 and group=17");
+    tap_ok(uri.mode == 0666 && uri.group_given && uri.group == 17, "... are both read");
+    tap_is_int(parse("shm-bucket:a?group=root", &uri), MEMO_OK, "a group by name");
+    tap_ok(uri.group_given && uri.group == 0, "... is looked up");
+    tap_is_int(uri.mode, 0660, "a group alone means that its members may");
+    refused("shm-bucket:a?mode=640", MEMO_EINVAL, "mode=640", "660");
+    refused("shm-bucket:a?mode=060", MEMO_EINVAL, "mode=060", "660");
+    refused("shm-bucket:a?mode=4666", MEMO_EINVAL, "mode=4666", "660");
+    refused("shm-bucket:a?mode=66", MEMO_EINVAL, "mode=66", "660");
+    refused("shm-bucket:a?mode=rw-", MEMO_EINVAL, "mode=rw-", "660");
+    refused("shm-bucket:a?mode=0x1B0", MEMO_EINVAL, "mode=0x1B0", "660");
+    refused("shm-bucket:a?group=no-such-group-here", MEMO_EINVAL, "no-such-group-here", "number");
+    refused("shm-bucket:a?group=4294967295", MEMO_EINVAL, "4294967295", "number");
+    refused("shm-bucket:a?group=99999999999999999999", MEMO_EINVAL, "99999999999999999999", "number");
+    refused("shm-bucket:?anonymous=1&mode=600", MEMO_EINVAL, "mode", "anonymous");
+    refused("shm-bucket:?anonymous=1&group=0", MEMO_EINVAL, "group", "anonymous");
+    refused("mpi-latch:?mode=600", MEMO_EINVAL, "'mode'", "size, on_death, servers, nodes and transport");
 }
 
 static void options_over_mpi(void)
@@ -148,8 +175,8 @@ static void options_over_mpi(void)
     refused("mpi-latch:?transport=postbox", MEMO_ENOTSUP, "transport=postbox", "not in this version");
     refused("mpi-latch:?transport=pigeon", MEMO_EINVAL, "transport=pigeon", "transport=send");
     refused("mpi-latch:?mirror=1", MEMO_ENOTSUP, "mirror=1", "not in this version");
-    refused("shm-lock:a?nodes=2", MEMO_EINVAL, "'nodes'", "size, on_death and anonymous");
-    refused("shm-lock:a?transport=send", MEMO_EINVAL, "'transport'", "size, on_death and anonymous");
+    refused("shm-lock:a?nodes=2", MEMO_EINVAL, "'nodes'", "size, on_death, anonymous, mode and group");
+    refused("shm-lock:a?transport=send", MEMO_EINVAL, "'transport'", "size, on_death, anonymous, mode and group");
 }
 
 /* The schemes are the backends' table, asked through the public calls. */
@@ -176,6 +203,7 @@ int main(void)
     names_and_schemes();
     sizes();
     options();
+    access_options();
     options_over_mpi();
     schemes();
     return tap_done();

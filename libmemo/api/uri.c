@@ -6,6 +6,8 @@
 
 #include "libmemo/api/error.h"
 
+#include <errno.h>
+#include <grp.h>
 #include <string.h>
 
 /* A piece of the text, not terminated. */
@@ -150,6 +152,72 @@ static int read_anonymous(piece_t value, memo_uri_t *uri)
     return MEMO_OK;
 }
 
+/* Who attaches to a space writes in it, and its owner attaches: so a digit is 6 or 0, and the first one 6. */
+static int read_mode(piece_t value, memo_uri_t *uri)
+{
+    piece_t digits = value;
+
+    while (digits.length > 3 && digits.at[0] == '0') {
+        digits.at++;
+        digits.length--;
+    }
+    if (digits.length != 3 || digits.at[0] != '6' || strchr("06", digits.at[1]) == NULL ||
+        strchr("06", digits.at[2]) == NULL) {
+        return memo_error(MEMO_EINVAL,
+                          "mode=%.*s is not a mode for a space: whoever uses one reads and writes it, so write "
+                          "mode=600 (its owner), 660 (its group too), 606 or 666 (everybody)",
+                          SHOWN(value));
+    }
+    uri->mode = 0600u | (digits.at[1] == '6' ? 060u : 0u) | (digits.at[2] == '6' ? 06u : 0u);
+    return MEMO_OK;
+}
+
+/* The group's number; 0, or an errno; ENOENT: there is none of that name. */
+static int group_number(const char *name, uint32_t *number)
+{
+    char room[16384];
+    struct group entry;
+    struct group *found = NULL;
+    int error;
+
+    do {
+        error = getgrnam_r(name, &entry, room, sizeof room, &found);
+    } while (error == EINTR);
+    if (found != NULL) {
+        *number = entry.gr_gid;
+    }
+    return found != NULL ? 0 : error != 0 ? error : ENOENT;
+}
+
+static int read_group(piece_t value, memo_uri_t *uri)
+{
+    char name[64];
+    uint64_t number = 0;
+    bool overflow = false;
+    int error = ENOENT;
+
+    uri->group_given = true;
+    if (read_digits(value, &number, &overflow) == value.length) {
+        uri->group = (uint32_t)number;
+        /* The last number stands for "no group" in the system's calls. */
+        return !overflow && number < UINT32_MAX
+                   ? MEMO_OK
+                   : memo_error(MEMO_EINVAL, "group=%.*s is more than a group's number can be", SHOWN(value));
+    }
+    if (value.length < sizeof name) {
+        memcpy(name, value.at, value.length);
+        name[value.length] = '\0';
+        error = group_number(name, &uri->group);
+    }
+    if (error == ENOENT) {
+        return memo_error(MEMO_EINVAL, "group=%.*s: there is no such group here; write a group's name or number",
+                          SHOWN(value));
+    }
+    return error == 0 ? MEMO_OK
+                      : memo_error(MEMO_EIO, "group=%.*s: the system cannot look it up: %s; its number will do",
+                                   SHOWN(value), strerror(error));
+}
+
 static int refuse_durable(piece_t value, memo_uri_t *uri)
 {
     (void)uri;
@@ -221,6 +289,8 @@ static const struct {
     {"size", EVERYWHERE, read_size},
     {"on_death", EVERYWHERE, read_on_death},
     {"anonymous", IN_MEMORY, read_anonymous},
+    {"mode", IN_MEMORY, read_mode},
+    {"group", IN_MEMORY, read_group},
     {"durable", IN_MEMORY, refuse_durable},
     {"servers", OVER_MPI, read_servers},
     {"nodes", OVER_MPI, read_nodes},
@@ -258,7 +328,8 @@ static int read_option(piece_t option, memo_uri_t *uri, unsigned *seen)
     }
     if (i == OPTIONS) {
         return memo_error(MEMO_EINVAL, "%s has no option '%.*s': it has %s", uri->scheme, SHOWN(name),
-                          mpi ? "size, on_death, servers, nodes and transport" : "size, on_death and anonymous");
+                          mpi ? "size, on_death, servers, nodes and transport"
+                              : "size, on_death, anonymous, mode and group");
     }
     if (value.length == 0) {
         return memo_error(MEMO_EINVAL, "option %s has no value", options[i].name);
@@ -282,6 +353,16 @@ int uri_rest(const char *text, memo_uri_t *uri)
         /* What stands behind an '&' is an option, even if it is nothing. */
         has_options = option.at[option.length] == '&';
         result = read_option(option, uri, &seen);
+    }
+    if (result == MEMO_OK && uri->anonymous && (uri->mode != 0 || uri->group_given)) {
+        return memo_error(MEMO_EINVAL,
+                          "an anonymous space has no %s=: nobody but this process and its children "
+                          "can reach it",
+                          uri->mode != 0 ? "mode" : "group");
+    }
+    /* A group that could do nothing would be no use. */
+    if (uri->group_given && uri->mode == 0) {
+        uri->mode = 0660;
     }
     if (result == MEMO_OK && uri->name[0] == '\0' && !uri->anonymous && !uri_is_mpi(uri->scheme)) {
         return memo_error(MEMO_EINVAL, "the space has no name: write %s:name, or %s:?anonymous=1 for a private one",

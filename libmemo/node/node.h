@@ -266,6 +266,8 @@ typedef struct node_options {
     bool anonymous;
     bool on_death_given, on_death_drop;
     uint64_t size;
+    uint32_t mode, group; /* as region_spec_t's */
+    bool group_given;
     uint64_t fingerprint; /* of the layer above */
     const node_user_t *user;
     int (*format)(region_t *r, node_root_t *root); /* fills the root's user part of a new region */

@@ -6,12 +6,14 @@
  * his own and attaches to the winner's. Where the system has no nameless files, or cannot name them, a private name
  * that no region can have (".memo-...") takes their place.
  *
- * Attaching. The header is read and checked (region_header.c) before anything is mapped.
+ * Attaching. The header is read and checked (region_header.c) before anything is mapped, and the file is one's own
+ * or shared on purpose (region_access.c).
  */
 #include "libmemo/node/region.h"
 
 #include "libmemo/api/error.h"
 #include "libmemo/memo.h"
+#include "libmemo/node/region_access.h"
 #include "libmemo/node/region_anonymous.h"
 #include "libmemo/node/region_header.h"
 #include "libmemo/node/region_view.h"
@@ -101,8 +103,7 @@ static int draft_open(region_t *r, char private_name[PATH_BYTES], bool nameless)
         private_name[0] = '\0';
         return region_refused("cannot create shared memory in", FOLDER_OF_REGIONS);
     }
-    /* The umask may have taken even the owner's bits. */
-    return fchmod(r->fd, 0600) < 0 ? region_refused("cannot create shared memory in", FOLDER_OF_REGIONS) : MEMO_OK;
+    return MEMO_OK;
 }
 
 /* Gives the finished draft its name, if nobody has it. */
@@ -138,6 +139,8 @@ static int create_by(region_t *r, const region_spec_t *spec, const char *path, b
     if (rc == MEMO_OK)
         rc = region_view_build(r, spec, path);
     if (rc == MEMO_OK)
+        rc = region_access_give(r->fd, spec, path);
+    if (rc == MEMO_OK)
         rc = publish(r, private_name, path);
     if (private_name[0])
         (void)unlink(private_name);
@@ -169,7 +172,7 @@ static int open_named(const char *path, int access, int *fd)
     if (errno == EISDIR || errno == ENXIO || errno == ENODEV)
         return memo_error(MEMO_ECORRUPT, "%s is not a file, so it is no space: remove it or use another name",
                           path);
-    return region_refused("cannot open", path);
+    return region_access_refused("cannot open", path);
 }
 
 static int attach_named(region_t *r, const region_spec_t *spec, const char *path)
@@ -178,6 +181,8 @@ static int attach_named(region_t *r, const region_spec_t *spec, const char *path
 
     if (rc == MEMO_OK)
         rc = region_view_attach(r, spec, path);
+    if (rc == MEMO_OK)
+        rc = region_access_check(r->fd, spec, path);
     if (rc != MEMO_OK)
         region_view_drop(r);
     return rc;
@@ -226,7 +231,7 @@ int region_unlink(const char *name, const char *kind)
         return rc;
     if (unlink(path) == 0)
         return MEMO_OK;
-    return errno == ENOENT ? MEMO_NONE : region_refused("cannot remove", path);
+    return errno == ENOENT ? MEMO_NONE : region_access_refused("cannot remove", path);
 }
 
 /* ---- views ----------------------------------------------------------------------------------------------- */

@@ -33,9 +33,12 @@ typedef struct region {
 } region_t;
 
 typedef struct region_spec {
-    const char *name;     /* without a slash; may be empty for an anonymous one */
-    bool anonymous;       /* shared with forked children only, who attach by the same kind and name */
-    uint64_t size;        /* when created: rounded up to pages; at least REGION_MIN_BYTES */
+    const char *name; /* without a slash; may be empty for an anonymous one */
+    bool anonymous;   /* shared with forked children only, who attach by the same kind and name */
+    uint64_t size;    /* when created: rounded up to pages; at least REGION_MIN_BYTES */
+    uint32_t mode;    /* of a named one's file, whatever the umask; 0: not said, which makes it 0600 */
+    uint32_t group;   /* that the file belongs to, where group_given */
+    bool group_given;
     const char *kind;     /* at most REGION_KIND_MAX - 1 bytes; a region of another kind is MEMO_EBUSY */
     uint32_t version;     /* of the layout; another one is MEMO_EVERSION */
     uint64_t fingerprint; /* of every layout parameter; another one is MEMO_EVERSION */
@@ -49,7 +52,8 @@ typedef struct region_spec {
  * Attaches to the region, creating it when absent; two that create at once agree on one. Errors, each with its
  * sentence: MEMO_EINVAL (name with a slash, size too small), MEMO_EIO (the system refused), MEMO_EFULL (no room in
  * /dev/shm), MEMO_ECORRUPT (not a region; truncated: shorter or longer than its header says), MEMO_EVERSION,
- * MEMO_EBUSY (another kind), MEMO_ENOMEM.
+ * MEMO_EBUSY (another kind, another mode or group than the spec's; another user's, and the spec says no mode),
+ * MEMO_ENOMEM.
  */
 int region_open(region_t *r, const region_spec_t *spec);
 

@@ -16,7 +16,7 @@ int region_view_attach(region_t *r, const region_spec_t *spec, const char *where
 /* Unmaps and closes: both, for a mapping too holds on to the open file description and its life locks. */
 void region_view_drop(region_t *r);
 
-/* open(), mode 0600, as often as signals want it; close() that leaves errno alone. */
+/* open(), a new file of mode 0600, as often as signals want it; close() that leaves errno alone. */
 int region_open_file(const char *path, int flags);
 void region_close_fd(int fd);
 

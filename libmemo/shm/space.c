@@ -88,6 +88,9 @@ static int open_node(shm_space_t *sp, const memo_backend_t *self, const memo_uri
                         .on_death_given = uri->on_death_given,
                         .on_death_drop = uri->on_death == MEMO_ON_DEATH_DROP,
                         .size = uri->size != 0 ? uri->size : DEFAULT_SIZE,
+                        .mode = uri->mode,
+                        .group = uri->group,
+                        .group_given = uri->group_given,
                         .fingerprint = sizeof(shm_root_t) ^ sizeof(record_t) << 16 ^ sizeof(request_t) << 32,
                         .user = &shm_node_user,
                         .format = strcmp(self->scheme, "shm-lock") == 0 ? format_one_lock : table_format};
