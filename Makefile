@@ -7,6 +7,7 @@
 #   make MPI=no              without the spaces over MPI (also left out, and said so, where there is no mpicc)
 #   make V=1                 shows the commands
 #   make MINUTES=5 soak-mpi  that long for each of its six jobs
+#   make SECONDS=600 fuzz    that long for each target
 
 SANITIZE =
 ifeq ($(SANITIZE),)
@@ -20,6 +21,7 @@ WERROR = -Werror
 PREFIX = /usr/local
 DESTDIR =
 TEST_SECONDS = 600
+SECONDS = 60
 MINUTES = 40
 MPI =
 V =
@@ -32,7 +34,10 @@ MPI_SONAME = libmemo-mpi.so.0
 SANITIZE_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # The library's fences order atomics alone, which TSan need not understand to check everything else; gcc would warn.
 SANITIZE_tsan = -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
-SANITIZE_FLAGS = $(if $(SANITIZE),$(or $(SANITIZE_$(SANITIZE)),$(error SANITIZE is asan or tsan, not $(SANITIZE))))
+# Of make fuzz and make fuzz-afl, which bring their compilers.
+SANITIZE_fuzz = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE_afl = -fno-omit-frame-pointer
+SANITIZE_FLAGS = $(if $(SANITIZE),$(or $(SANITIZE_$(SANITIZE)),$(error SANITIZE is asan or tsan (or fuzz or afl), not $(SANITIZE))))
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes $(WERROR)
 COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -I. -O2 -g -fvisibility=hidden $(WARNINGS) $(SANITIZE_FLAGS) $(CFLAGS)
@@ -85,6 +90,11 @@ TESTS = $(patsubst %.c,$(BUILD)/%.t,$(sort $(wildcard t/*.c)))
 SHELL_TESTS = $(sort $(wildcard t/*.sh))
 TEST_OBJECTS = $(call objects,$(sort $(wildcard t/lib/*.c)))
 
+# Fuzz targets: each a test that replays its corpus, and, with SANITIZE=fuzz or afl, a program that goes on from it.
+FUZZ_TARGETS = $(filter-out replay,$(patsubst t/fuzz/%.c,%,$(sort $(wildcard t/fuzz/*.c))))
+FUZZ_TESTS = $(FUZZ_TARGETS:%=$(BUILD)/t/fuzz/%.t)
+FUZZERS = $(FUZZ_TARGETS:%=$(BUILD)/t/fuzz/%)
+
 # Programs that shell tests and benchmarks run under mpiexec. Those that include memo_mpi.h use the library as programs
 # do, the others may reach into it.
 MPI_PROGRAM_SOURCES := $(sort $(wildcard t/mpi/*.c bench/mpi_*.c))
@@ -101,11 +111,12 @@ MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
 # ---- what can be asked for -------------------------------------------------------------------------------------
 
 .PHONY: all lib mpi-or-not check run-check check-asan check-tsan run-tests check-models check-mpi soak soak-mpi \
+    fuzz fuzz-afl run-fuzz \
     bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: lib $(COMMANDS) $(EXAMPLES) $(MPI_EXAMPLES) $(BENCH) $(TESTS) $(MPI_USERS) $(MPI_INSIDERS)
+all: lib $(COMMANDS) $(EXAMPLES) $(MPI_EXAMPLES) $(BENCH) $(TESTS) $(FUZZ_TESTS) $(MPI_USERS) $(MPI_INSIDERS)
 
 lib: $(LIBRARIES) mpi-or-not
 
@@ -134,6 +145,7 @@ help:
 	@echo 'make check-mpi     the contract over MPI: every backend with 1, 2 and 3 servers and nodes, a million operations'
 	@echo 'make soak          random operations under an exact checker, without end'
 	@echo 'make soak-mpi      the same over MPI: MINUTES ($(MINUTES)) on each backend, one node and two, in one space that must not grow'
+	@echo 'make fuzz          each fuzz target for SECONDS ($(SECONDS)), by libFuzzer; make fuzz-afl: by AFL++'
 	@echo 'make bench         the benchmark on shared memory, both backends'
 	@echo 'make bench-backends the benchmark on all five backends: a table, and a plot in $(BUILD)'
 	@echo 'make bench-mpi     requests through a server next to plain MPI_Send and MPI_Recv'
@@ -169,7 +181,7 @@ $(BUILD)/%.o: %.c $(BUILD)/compiled-by Makefile
 	$(Q)$(COMPILE) $(PIC) $(INCLUDE_MEMO) $(USE_MPI) -MMD -MP -c -o $@ $<
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(wildcard libmemo/*/*.c servers/*.c stubs/*.c bench/*.c examples/*.c t/*.c \
-    t/lib/*.c t/mpi/*.c))
+    t/lib/*.c t/mpi/*.c t/fuzz/*.c))
 
 # ---- linking -----------------------------------------------------------------------------------------------
 
@@ -240,6 +252,23 @@ $(BUILD)/t/libmpi.a: $(MPI_OBJECTS) $(BUILD)/linked-by
 $(TESTS): %.t: %.o $(BUILD)/t/lib.a $(BUILD)/libengines.a $(ARCHIVE)
 	$(link)
 
+# The memo command as a function: what leaves or reaches out goes to stand-ins.
+COMMAND_WRAPS = exit close free allocate memo_open memo_unlink janitor_start
+$(BUILD)/t/fuzz/command $(BUILD)/t/fuzz/command.t: LINK_MPI = $(COMMAND_WRAPS:%=-Wl,--wrap=%)
+$(BUILD)/t/fuzz/command $(BUILD)/t/fuzz/command.t: $(filter-out %/memo.o,$(MEMO_OBJECTS))
+
+$(FUZZ_TESTS): %.t: %.o $(BUILD)/t/fuzz/replay.o $(BUILD)/t/lib.a $(BUILD)/libengines.a $(ARCHIVE)
+	$(link)
+
+$(FUZZERS): LINK += -fsanitize=fuzzer
+$(FUZZERS): %: %.o $(BUILD)/t/lib.a $(BUILD)/libengines.a $(ARCHIVE)
+	$(link)
+
+# Calls that t/faults.c has fail.
+FAULT_WRAPS = malloc calloc realloc aligned_alloc heap_alloc mmap madvise ftruncate fallocate fchmod linkat pread \
+    memfd_create eventfd open fcntl syscall pthread_create
+$(BUILD)/t/faults.t: LINK_MPI = $(FAULT_WRAPS:%=-Wl,--wrap=%)
+
 $(MPI_USERS): %: %.o $(BUILD)/t/lib.a $(ARCHIVE) $(MPI_LIBRARY)
 	$(link)
 
@@ -258,7 +287,7 @@ check: deps
 	+@$(MAKE) --no-print-directory run-check
 
 run-check: all
-	@$(PROVE) $(TESTS) $(SHELL_TESTS)
+	@$(PROVE) $(TESTS) $(FUZZ_TESTS) $(SHELL_TESTS)
 
 check-asan: deps
 	+@$(MAKE) --no-print-directory SANITIZE=asan run-tests
@@ -273,7 +302,7 @@ run-tests: all
 	    UBSAN_OPTIONS="$${UBSAN_OPTIONS:-print_stacktrace=1}" \
 	    TSAN_OPTIONS="$${TSAN_OPTIONS:-die_after_fork=0 report_signal_unsafe=0}"; \
 	$(if $(filter tsan,$(SANITIZE)),export MEMO_TSAN=1; ! setarch -R true 2>/dev/null || fixed='setarch -R';) \
-	BUILD=$(BUILD) $$fixed prove --timer --exec 'timeout -k 5 $(TEST_SECONDS)' $(TESTS)
+	BUILD=$(BUILD) $$fixed prove --timer --exec 'timeout -k 5 $(TEST_SECONDS)' $(TESTS) $(FUZZ_TESTS)
 
 check-models: deps
 	@$(PROVE) t/models.sh
@@ -289,6 +318,18 @@ soak: deps
 soak-mpi: deps
 	$(BUILD_ALL)
 	@BUILD=$(BUILD) t/mpi_storm.sh --soak $(MINUTES)
+
+fuzz:
+	@command -v clang >/dev/null || { echo 'make fuzz needs clang with libFuzzer; Debian: apt-get install clang' >&2; exit 1; }
+	+@$(MAKE) --no-print-directory SANITIZE=fuzz CC=clang MPI=no run-fuzz
+
+fuzz-afl:
+	@command -v afl-clang-fast >/dev/null && command -v afl-fuzz >/dev/null || \
+	    { echo 'make fuzz-afl needs AFL++; Debian: apt-get install afl++' >&2; exit 1; }
+	+@AFL_QUIET=1 $(MAKE) --no-print-directory SANITIZE=afl CC=afl-clang-fast MPI=no run-fuzz
+
+run-fuzz: $(FUZZERS)
+	@BUILD=$(BUILD) t/fuzz/run $(SANITIZE) $(SECONDS) $(FUZZ_TARGETS)
 
 bench: all
 	$(BUILD)/memo-bench
