@@ -8,6 +8,7 @@
 #   make V=1                 shows the commands
 #   make MINUTES=5 soak-mpi  that long for each of its six jobs
 #   make SECONDS=600 fuzz    that long for each target
+#   make SECONDS=600 FROM=shm-lock/put/0 kill-all  no longer than that; from there on, as the one before said at its end
 
 SANITIZE =
 ifeq ($(SANITIZE),)
@@ -23,6 +24,7 @@ DESTDIR =
 TEST_SECONDS = 600
 SECONDS = 60
 MINUTES = 40
+FROM =
 MPI =
 V =
 Q = $(if $(V),,@)
@@ -111,7 +113,7 @@ MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
 # ---- what can be asked for -------------------------------------------------------------------------------------
 
 .PHONY: all lib mpi-or-not check run-check check-asan check-tsan run-tests check-models check-mpi soak soak-mpi \
-    fuzz fuzz-afl run-fuzz \
+    kill-all fuzz fuzz-afl run-fuzz \
     bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -145,7 +147,10 @@ help:
 	@echo 'make check-mpi     the contract over MPI: every backend with 1, 2 and 3 servers and nodes, a million operations'
 	@echo 'make soak          random operations under an exact checker, without end'
 	@echo 'make soak-mpi      the same over MPI: MINUTES ($(MINUTES)) on each backend, one node and two, in one space that must not grow'
+<<<<<<< HEAD
 	@echo 'make fuzz          each fuzz target for SECONDS ($(SECONDS)), by libFuzzer; make fuzz-afl: by AFL++'
+=======
+	@echo 'make kill-all      every operation killed at each of its instructions, on both shm backends; adds to a count of all kills'
 	@echo 'make bench         the benchmark on shared memory, both backends'
 	@echo 'make bench-backends the benchmark on all five backends: a table, and a plot in $(BUILD)'
 	@echo 'make bench-mpi     requests through a server next to plain MPI_Send and MPI_Recv'
@@ -319,6 +324,7 @@ soak-mpi: deps
 	$(BUILD_ALL)
 	@BUILD=$(BUILD) t/mpi_storm.sh --soak $(MINUTES)
 
+<<<<<<< HEAD
 fuzz:
 	@command -v clang >/dev/null || { echo 'make fuzz needs clang with libFuzzer; Debian: apt-get install clang' >&2; exit 1; }
 	+@$(MAKE) --no-print-directory SANITIZE=fuzz CC=clang MPI=no run-fuzz
@@ -330,6 +336,9 @@ fuzz-afl:
 
 run-fuzz: $(FUZZERS)
 	@BUILD=$(BUILD) t/fuzz/run $(SANITIZE) $(SECONDS) $(FUZZ_TARGETS)
+=======
+kill-all: $(BUILD)/t/kill_points.t
+	$(BUILD)/t/kill_points.t --all $(if $(findstring command,$(origin SECONDS)),--seconds $(SECONDS)) $(addprefix --from ,$(FROM))
 
 bench: all
 	$(BUILD)/memo-bench

@@ -1,398 +1,93 @@
 /*
  * kill_points.c - operations killed at each of their instructions, and what the survivors then find (C13).
  *
- *   kill_points.t [URI] [--op NAME] [--all] [--kills N] [--at K] [--from K]
+ *   kill_points.t [URI] [--op NAME] [--kills N] [--doubles N] [--all] [--seconds S] [--from SCHEME/OP/K]
+ *                 [--at K [--second PARTS]]
  *
  * For each operation, on each backend: how many instructions it takes is counted once; then victims are killed
  * after k of them, for k chosen at random (with --all: for every k). After each kill the survivors' operations must
- * come to their end, every memo must be in one place, in order, and the space must be what it was: its figures say
- * so.
+ * proceed, every memo must be in one place, in order, and the space must be what it was: its figures say so. At
+ * every other k the survivors first meet what the dead held, before anybody has looked for the dead.
+ *
+ * Then double deaths, at random: who repairs what the first left is killed in the midst of it. PARTS, of 2^32, says
+ * how far in.
+ *
+ * --all adds its counts to those of all runs before (t/lib/tally.h). With --seconds it ends in time, and says from
+ * where to go on.
  */
 #include <getopt.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "t/lib/kill_points.h"
+#include "t/lib/tally.h"
 #include "t/tap.h"
 
 enum { FAULTS = 6 };
 
-static uint64_t kills = 4;
-static bool all;
-static uint64_t only_k = UINT64_MAX, first_k;
+static uint64_t kills = 4, doubles = 2, seconds;
+static bool all, doubles_given;
+static uint64_t only_k = UINT64_MAX, only_second = UINT64_MAX, deadline = UINT64_MAX;
 static const char *only_op;
+static char from_scheme[16], from_op[32]; /* empty: it has been reached */
+static uint64_t from_k;
 
 /* Of one operation on one backend, from the survivor's process. */
 typedef struct outcome {
-    _Atomic uint64_t killed, instructions, faults;
-    _Atomic uint64_t place; /* of the last kill */
-    _Atomic int refused;    /* ptrace's error */
+    _Atomic uint64_t killed, doubled, instructions, faults;
+    _Atomic uint64_t missed; /* kills that were made again, step by step */
+    _Atomic uint64_t next;   /* k that is not done, or UINT64_MAX */
+    _Atomic uint64_t place;  /* of the last kill */
+    _Atomic int refused;     /* ptrace's error */
+    uint64_t ns;
     char text[FAULTS][768];
 } outcome_t;
 
 static outcome_t *outcome;
-
-/* ---- memos ----------------------------------------------------------------------------------------------- */
-
-memo_folder_t kp_folder(unsigned i)
-{
-    static const char longest[] = "a folder whose name is as long as names can be, which makes its record one of "
-                                  "another size class than usual";
-    char text[16] = "f0";
-
-    if (i == KP_FOLDERS - 1) {
-        return memo_folder(longest);
-    }
-    text[1] = (char)('a' + i);
-    return memo_folder(text);
-}
-
-memo_t *kp_make(memo_space_t *space, uint64_t id)
-{
-    uint32_t size = (uint32_t)(id >> 32);
-    memo_t *m;
-
-    if (memo_alloc(space, size, &m) != MEMO_OK) {
-        return NULL;
-    }
-    memset(memo_data(m), (int)(id & 0xff), size);
-    memcpy(memo_data(m), &id, sizeof id);
-    return m;
-}
-
-uint64_t kp_identity(memo_t *m)
-{
-    const unsigned char *bytes = memo_data(m);
-    size_t size = memo_size(m);
-    uint64_t id;
-
-    if (bytes == NULL || size < sizeof id) {
-        return 0;
-    }
-    memcpy(&id, bytes, sizeof id);
-    if (id >> 32 != size) {
-        return 0;
-    }
-    for (size_t i = sizeof id; i < size; i++) {
-        if (bytes[i] != (id & 0xff)) {
-            return 0;
-        }
-    }
-    return id;
-}
-
-/* ---- the scene ------------------------------------------------------------------------------------------- */
-
-void kp_wrong(kp_scene_t *scene, const char *format, ...)
-{
-    va_list args;
-
-    if (scene->wrong[0] != '\0') {
-        return;
-    }
-    va_start(args, format);
-    vsnprintf(scene->wrong, sizeof scene->wrong, format, args);
-    va_end(args);
-}
-
-/* Under the mutex. */
-static void note(kp_scene_t *scene, memo_t *m, unsigned folder, bool copy, bool worker)
-{
-    kp_found_t *found = &scene->found[scene->found_count];
-
-    if (scene->found_count == KP_FOUND) {
-        kp_wrong(scene, "memos without end");
-        return;
-    }
-    *found = (kp_found_t){kp_identity(m), folder, memo_redeliveries(m), copy, worker};
-    scene->found_count++;
-    if (found->id == 0) {
-        kp_wrong(scene, "a memo of folder %u has not the bytes that were put", folder);
-    }
-    memo_free(m);
-}
-
-void kp_put(kp_scene_t *scene, unsigned folder, uint64_t id)
-{
-    memo_folder_t f = kp_folder(folder);
-    memo_t *m = kp_make(scene->space, id);
-
-    if (m == NULL || memo_put(scene->space, &f, m) != MEMO_OK) {
-        kp_wrong(scene, "a survivor cannot put: %s", memo_errmsg());
-    }
-}
-
-static void do_work(kp_worker_t *w)
-{
-    memo_space_t *space = w->scene->space;
-    memo_folder_t f[KP_FOLDERS];
-    memo_t *m[KP_FOLDERS] = {NULL};
-    memo_select_t select = MEMO_SELECT_INIT;
-    size_t which = 0, i, n = 0;
-    int result = MEMO_EINVAL;
-
-    for (i = 0; i < w->count; i++) {
-        f[i] = kp_folder(w->first + (unsigned)i);
-    }
-    select.folders = f;
-    select.count = w->count;
-    select.timeout_ns = INT64_C(2000000000) * KP_WAIT_SECONDS;
-    select.what = w->work == KP_COPY ? MEMO_COPY : MEMO_TAKE;
-    if (w->work == KP_QUIET_AFTER) {
-        result = memo_get_for(space, &f[0], &m[0], select.timeout_ns);
-        memo_free(m[0]);
-        select.folders++;
-        select.count--;
-        select.when_empty = MEMO_UNTIL_QUIET;
-    }
-    if (w->work == KP_PUT) {
-        m[0] = kp_make(space, w->id);
-        result = memo_put(space, &f[0], m[0]);
-    } else if (w->work == KP_JOIN) {
-        result = memo_get_all_for(space, f, w->count, m, select.timeout_ns);
-        n = result == MEMO_OK ? w->count : 0;
-    } else {
-        result = memo_select(space, &select, &m[0], &which);
-        n = result == MEMO_OK;
-    }
-    pthread_mutex_lock(&w->scene->mutex);
-    for (i = 0; i < n; i++) {
-        note(w->scene, m[i], w->first + (unsigned)(n == 1 ? which : i), w->work == KP_COPY, true);
-    }
-    pthread_mutex_unlock(&w->scene->mutex);
-    memo_stat(space, &(memo_stat_t){0}, sizeof(memo_stat_t)); /* the thread gives back what it put off */
-    pthread_mutex_lock(&w->scene->mutex);
-    w->result = result;
-    w->busy = false;
-    pthread_cond_broadcast(&w->scene->changed);
-    pthread_mutex_unlock(&w->scene->mutex);
-}
-
-static void *worker(void *arg)
-{
-    kp_worker_t *w = arg;
-
-    for (;;) {
-        pthread_mutex_lock(&w->scene->mutex);
-        while (!w->busy) {
-            pthread_cond_wait(&w->scene->changed, &w->scene->mutex);
-        }
-        pthread_mutex_unlock(&w->scene->mutex);
-        do_work(w);
-    }
-    return NULL;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void pause_a_bit(void)
-{
-    nanosleep(&(struct timespec){0, 100000}, NULL);
-}
-
-static memo_stat_t stat_of(kp_scene_t *scene)
-{
-    memo_stat_t stat;
-    memset(&stat, 0, sizeof stat);
-    if (memo_stat(scene->space, &stat, sizeof stat) != MEMO_OK) {
-        kp_wrong(scene, "memo_stat: %s", memo_errmsg());
-    }
-    return stat;
-}
-
-static void give_work(kp_scene_t *scene, unsigned i)
-{
-    pthread_mutex_lock(&scene->mutex);
-    scene->workers[i].busy = true;
-    pthread_cond_broadcast(&scene->changed);
-    pthread_mutex_unlock(&scene->mutex);
-}
-
-void kp_work(kp_scene_t *scene, unsigned i, kp_work_t work, unsigned first, unsigned count)
-{
-    uint64_t waiters = stat_of(scene).waiters, end = now_ns() + UINT64_C(1000000000) * KP_WAIT_SECONDS;
-
-    scene->workers[i].work = work;
-    scene->workers[i].first = first;
-    scene->workers[i].count = count;
-    give_work(scene, i);
-    while (stat_of(scene).waiters < waiters + (work == KP_QUIET_AFTER ? 1 : count) && now_ns() < end) {
-        pause_a_bit();
-    }
-}
-
-void kp_work_put(kp_scene_t *scene, unsigned i, unsigned folder, uint64_t id)
-{
-    scene->workers[i].work = KP_PUT;
-    scene->workers[i].first = folder;
-    scene->workers[i].count = 1;
-    scene->workers[i].id = id;
-    give_work(scene, i);
-}
-
-bool kp_worker_done(kp_scene_t *scene, unsigned i, unsigned milliseconds)
-{
-    struct timespec until;
-    bool done;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += milliseconds / 1000;
-    until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&scene->mutex);
-    while (scene->workers[i].busy && pthread_cond_timedwait(&scene->changed, &scene->mutex, &until) == 0) {
-    }
-    done = !scene->workers[i].busy;
-    pthread_mutex_unlock(&scene->mutex);
-    return done;
-}
-
-void kp_workers_done(kp_scene_t *scene)
-{
-    for (unsigned i = 0; i < KP_WORKERS; i++) {
-        if (!kp_worker_done(scene, i, 1000 * KP_WAIT_SECONDS)) {
-            kp_wrong(scene, "survivor %u hangs in its %s", i, scene->workers[i].work == KP_PUT ? "put" : "select");
-            scene->stuck = true;
-        } else if (scene->workers[i].result < 0) {
-            kp_wrong(scene, "survivor %u was told %s", i, memo_strerror(scene->workers[i].result));
-        }
-        scene->workers[i].result = MEMO_OK;
-    }
-}
-
-void kp_drain(kp_scene_t *scene)
-{
-    for (unsigned i = 0; i < KP_FOLDERS && !scene->stuck; i++) {
-        memo_folder_t f = kp_folder(i);
-        memo_t *m;
-        int result;
-        while ((result = memo_get_skip(scene->space, &f, &m)) == MEMO_OK && scene->found_count < KP_FOUND) {
-            pthread_mutex_lock(&scene->mutex);
-            note(scene, m, i, false, false);
-            pthread_mutex_unlock(&scene->mutex);
-        }
-        if (result < 0) {
-            kp_wrong(scene, "a survivor cannot take: %s", memo_errmsg());
-        }
-    }
-}
-
-void kp_expect(kp_scene_t *scene, uint64_t id, unsigned least, unsigned most, unsigned where)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < scene->found_count; i++) {
-        if (scene->found[i].id != id || scene->found[i].copy) {
-            continue;
-        }
-        n++;
-        if ((where >> scene->found[i].folder & 1) == 0) {
-            kp_wrong(scene, "memo %u is in folder %u", (unsigned)id, scene->found[i].folder);
-        }
-    }
-    if (n < least || n > most) {
-        kp_wrong(scene, "memo %u was found %u times, not %u%s%.0u", (unsigned)id, n, least,
-                 least == most ? "" : " to ", least == most ? 0 : most);
-    }
-}
-
-void kp_expect_order(kp_scene_t *scene, uint64_t first, uint64_t second)
-{
-    bool seen = false;
-
-    for (unsigned i = 0; i < scene->found_count; i++) {
-        seen = seen || scene->found[i].id == second;
-        if (scene->found[i].id == first && seen) {
-            kp_wrong(scene, "memo %u overtook memo %u", (unsigned)second, (unsigned)first);
-        }
-    }
-}
+static outcome_t sums;
 
 /* ---- one kill -------------------------------------------------------------------------------------------- */
 
-static void await_repair(kp_scene_t *scene)
-{
-    uint64_t end = now_ns() + UINT64_C(2000000000);
-
-    while (stat_of(scene).clients > scene->base.clients) {
-        if (now_ns() > end) {
-            kp_wrong(scene, "the dead client is still there after 2 s");
-            return;
-        }
-        pause_a_bit();
-    }
-}
-
-static bool as_before(kp_scene_t *scene, memo_stat_t *now)
-{
-    *now = stat_of(scene);
-    return now->memos == 0 && now->bytes == 0 && now->folders == 0 && now->waiters == 0 &&
-           now->clients == scene->base.clients && now->receivers == scene->base.receivers &&
-           now->used == scene->base.used;
-}
-
-/* A section of the dead that a survivor had yet to read goes with the next handle that is closed. */
-static void open_and_close(const char *uri)
-{
-    memo_space_t *space;
-
-    if (memo_open(&space, uri) == MEMO_OK) {
-        memo_close(space);
-    }
-}
-
-/* The space holds nothing and is what it was. Other threads may still be on their way out. */
-static void expect_as_before(kp_scene_t *scene)
-{
-    uint64_t end = now_ns() + UINT64_C(300000000);
-    memo_stat_t now;
-
-    if (!as_before(scene, &now)) {
-        open_and_close(scene->uri);
-    }
-    while (!as_before(scene, &now) && now_ns() < end) {
-        pause_a_bit();
-    }
-    if (!as_before(scene, &now)) {
-        kp_wrong(scene,
-                 "left behind: memos %" PRIu64 ", bytes %" PRIu64 ", folders %" PRIu64 ", waiters %" PRIu64
-                 ", clients %+" PRId64 ", receivers %+" PRId64 ", used %+" PRId64,
-                 now.memos, now.bytes, now.folders, now.waiters, (int64_t)(now.clients - scene->base.clients),
-                 (int64_t)(now.receivers - scene->base.receivers), (int64_t)(now.used - scene->base.used));
-        scene->base = now; /* what the next one adds to it is seen again */
-        scene->base.memos = scene->base.bytes = scene->base.folders = scene->base.waiters = 0;
-    }
-}
-
-static void fault(const kp_scene_t *scene, const kp_op_t *op, uint64_t k, const kp_death_t *death)
+static void fault(const kp_scene_t *scene, const kp_op_t *op, const kp_where_t *where, const kp_death_t *death)
 {
     uint64_t n = atomic_fetch_add(&outcome->faults, 1);
+    char second[96] = "";
 
-    if (n < FAULTS) {
-        snprintf(outcome->text[n], sizeof outcome->text[n], "%s --at %" PRIu64 " (address 0x%" PRIx64 "%s): %s",
-                 op->name, k, death->place, death->finished ? ", returned" : "", scene->wrong);
+    if (n >= FAULTS) {
+        return;
+    }
+    if (where->twice) {
+        snprintf(second, sizeof second, " --second %" PRIu32 " (%s at 0x%" PRIx64 ")", where->second,
+                 death->second ? "killed" : "returned", death->second_place);
+    }
+    snprintf(outcome->text[n], sizeof outcome->text[n], "%s --at %" PRIu64 "%s (address 0x%" PRIx64 "%s): %s",
+             op->name, where->k, second, death->place, death->finished ? ", returned" : "", scene->wrong);
+}
+
+static void look_after(kp_scene_t *scene, const kp_op_t *op, const kp_where_t *where)
+{
+    if (where->k % 2 == 1) {
+        kp_meet(scene);
+    }
+    kp_await_repair(scene);
+    op->after(scene);
+    if (!scene->stuck) {
+        kp_workers_done(scene);
+        kp_drain(scene);
+        kp_expect_as_before(scene);
     }
 }
 
-static void one_kill(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, uint64_t k, kp_death_t *death)
+static void one_kill(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, const kp_where_t *where,
+                     kp_death_t *death)
 {
-    scene->wrong[0] = '\0';
-    scene->found_count = 0;
+    kp_begin(scene);
     alarm(60); /* a hang that no other limit ends */
     if (op->prepare != NULL) {
         op->prepare(scene);
     }
-    if (!kp_kill_at(driver, op, k, scene, death)) {
+    if (!kp_kill_at(driver, op, where, scene, death)) {
         kp_wrong(scene, "the driver is gone");
         scene->stuck = true;
     } else if (death->error == ECHILD) {
@@ -400,20 +95,15 @@ static void one_kill(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, 
     }
     scene->finished = death->finished;
     atomic_store(&outcome->place, death->place);
-    if (!scene->stuck && death->error == 0) {
-        await_repair(scene);
-        op->after(scene);
-    }
-    if (!scene->stuck) {
-        kp_workers_done(scene);
-        kp_drain(scene);
-        expect_as_before(scene);
+    if (!scene->stuck && (death->error == 0 || death->error == ECHILD)) {
+        look_after(scene, op, where);
     }
     if (scene->wrong[0] != '\0') {
-        fault(scene, op, k, death);
+        fault(scene, op, where, death);
     }
     if (!scene->stuck) {
         atomic_fetch_add(&outcome->killed, 1);
+        atomic_fetch_add(&outcome->doubled, death->second);
     }
 }
 
@@ -427,30 +117,14 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-static void open_scene(kp_scene_t *scene, const char *uri)
-{
-    pthread_mutex_init(&scene->mutex, NULL);
-    pthread_cond_init(&scene->changed, NULL);
-    if (memo_open(&scene->space, uri) != MEMO_OK) {
-        fprintf(stderr, "# %s: %s\n", uri, memo_errmsg());
-        _exit(1);
-    }
-    for (unsigned i = 0; i < KP_WORKERS; i++) {
-        scene->workers[i].scene = scene;
-        pthread_create(&scene->workers[i].thread, NULL, worker, &scene->workers[i]);
-        kp_work(scene, i, KP_GET, i, 1);
-        kp_put(scene, i, kp_id(i + 1, 8));
-        kp_workers_done(scene);
-    }
-    scene->found_count = 0;
-}
-
 /* Once through the whole. */
 static bool count_instructions(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, kp_death_t *death)
 {
-    open_and_close(scene->uri);
-    scene->base = stat_of(scene);
-    one_kill(scene, driver, op, UINT64_MAX, death);
+    kp_where_t where = {.k = UINT64_MAX - 1};
+
+    kp_open_and_close(scene->uri);
+    scene->base = kp_stat(scene);
+    one_kill(scene, driver, op, &where, death);
     if (death->error == EPERM || death->error == ENOSYS || death->error == EIO) {
         atomic_store(&outcome->refused, death->error);
         return false;
@@ -459,12 +133,60 @@ static bool count_instructions(kp_scene_t *scene, kp_driver_t *driver, const kp_
     return death->error == 0;
 }
 
+/* At k. Who missed it is killed once more, by another way. */
+static void single_death(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, uint64_t k)
+{
+    kp_where_t where = {.k = k};
+    kp_death_t death;
+
+    one_kill(scene, driver, op, &where, &death);
+    if (death.missed && !scene->stuck) {
+        atomic_fetch_add(&outcome->missed, 1);
+        where.plain = true;
+        one_kill(scene, driver, op, &where, &death);
+    }
+}
+
+static bool goes_on(const kp_scene_t *scene)
+{
+    return !scene->stuck && kp_now() < deadline;
+}
+
+static void single_deaths(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, uint64_t total, uint64_t *seed)
+{
+    uint64_t n = op->slow && kills > 1 ? kills / 2 : kills, i, k = from_k;
+
+    for (; all && k < total && goes_on(scene); k++) {
+        single_death(scene, driver, op, k);
+    }
+    atomic_store(&outcome->next, all && k < total ? k : UINT64_MAX);
+    for (i = 0; !all && i < n && !scene->stuck; i++) {
+        /* One in each of n equal parts. */
+        uint64_t from = total * i / n, to = total * (i + 1) / n;
+        single_death(scene, driver, op, from + next_random(seed) % (to > from ? to - from : 1));
+    }
+}
+
+static void double_deaths(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, uint64_t total, uint64_t *seed)
+{
+    uint64_t n = all && !doubles_given ? total / 8 + 8 : doubles;
+    kp_death_t death;
+
+    /* To know the way through a repair costs more than many kills: a sample has them for one operation in eight. */
+    if (!all && !doubles_given && next_random(seed) % 8 != 0) {
+        return;
+    }
+    for (uint64_t i = 0; i < n && goes_on(scene); i++) {
+        kp_where_t where = {.k = next_random(seed) % total, .twice = true, .second = (uint32_t)next_random(seed)};
+        one_kill(scene, driver, op, &where, &death);
+    }
+}
+
 static void survive(const char *uri, const kp_op_t *op, uint64_t seed)
 {
     static kp_scene_t scene;
     kp_driver_t driver;
     kp_death_t death;
-    uint64_t total, k, n, i;
 
     memset(&death, 0, sizeof death);
     if (!kp_driver_start(&driver, uri)) {
@@ -472,23 +194,35 @@ static void survive(const char *uri, const kp_op_t *op, uint64_t seed)
         _exit(1);
     }
     scene.uri = uri;
-    open_scene(&scene, uri);
+    kp_open_scene(&scene, uri);
     if (!count_instructions(&scene, &driver, op, &death)) {
         _exit(0);
     }
-    total = death.steps + 1;
-    n = only_k != UINT64_MAX ? 1 : all || kills > total ? total : kills;
-    n = op->slow && n > 2 && !all ? n / 2 : n;
-    n = all && total > first_k ? total - first_k : n;
-    for (i = 0; i < n && !scene.stuck; i++) {
-        /* One in each of n equal parts. */
-        uint64_t from = total * i / n, to = total * (i + 1) / n;
-        k = only_k != UINT64_MAX ? only_k : from + next_random(&seed) % (to > from ? to - from : 1);
-        k = all ? first_k + i : k;
-        one_kill(&scene, &driver, op, k, &death);
+    if (only_k != UINT64_MAX) {
+        kp_where_t where = {.k = only_k, .twice = only_second != UINT64_MAX, .second = (uint32_t)only_second};
+        one_kill(&scene, &driver, op, &where, &death);
+    } else {
+        single_deaths(&scene, &driver, op, death.steps + 1, &seed);
+        double_deaths(&scene, &driver, op, death.steps + 1, &seed);
     }
     kp_driver_end(&driver);
     _exit(0);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------------------- */
+
+static double rate(uint64_t n, uint64_t ns)
+{
+    return ns == 0 ? 0 : (double)n * 1e9 / (double)ns;
+}
+
+static void add_up(uint64_t faults)
+{
+    sums.killed += outcome->killed;
+    sums.doubled += outcome->doubled;
+    sums.missed += outcome->missed;
+    sums.ns += outcome->ns;
+    sums.faults += faults;
 }
 
 static void report(const kp_op_t *op, const char *scheme, int status)
@@ -504,15 +238,34 @@ static void report(const kp_op_t *op, const char *scheme, int status)
         tap_diag("the survivor ended with status 0x%x", (unsigned)status);
         faults++;
     }
+    add_up(faults);
     tap_ok(faults == 0 && atomic_load(&outcome->killed) > 0,
-           "%s: %s, %" PRIu64 " instructions, %" PRIu64 " kills, %" PRIu64 " faults", scheme, op->name,
-           atomic_load(&outcome->instructions), atomic_load(&outcome->killed), faults);
+           "%s: %s, %" PRIu64 " instructions, %" PRIu64 " kills, %" PRIu64 " double, %" PRIu64
+           " faults, %.0f kills/s",
+           scheme, op->name, atomic_load(&outcome->instructions), atomic_load(&outcome->killed),
+           atomic_load(&outcome->doubled), faults, rate(outcome->killed, outcome->ns));
     if (only_k != UINT64_MAX) {
         tap_diag("killed at 0x%" PRIx64, atomic_load(&outcome->place));
     }
     for (uint64_t i = 0; i < faults && i < FAULTS; i++) {
         tap_diag("%s", outcome->text[i]);
     }
+    if (outcome->next != UINT64_MAX) {
+        tap_diag("the time is over; what is left: --from %s/%s/%" PRIu64, scheme, op->name, outcome->next);
+    }
+}
+
+/* Whether --from comes before this one. */
+static bool reached(const char *scheme, const kp_op_t *op)
+{
+    if (from_op[0] == '\0') {
+        return true;
+    }
+    if (strcmp(from_op, op->name) != 0 || strcmp(from_scheme, scheme) != 0) {
+        return false;
+    }
+    from_op[0] = '\0';
+    return true;
 }
 
 static void run_op(const char *uri, const kp_op_t *op, uint64_t seed)
@@ -522,11 +275,20 @@ static void run_op(const char *uri, const kp_op_t *op, uint64_t seed)
     pid_t pid;
 
     snprintf(scheme, sizeof scheme, "%.*s", (int)strcspn(uri, ":"), uri);
-    if (op->buckets_only && strcmp(scheme, "shm-lock") == 0) {
+    if ((op->buckets_only && strcmp(scheme, "shm-lock") == 0) || !reached(scheme, op)) {
+        return;
+    }
+    if (kp_now() >= deadline) {
+        if (outcome->next == UINT64_MAX) {
+            tap_diag("the time is over; what is left: --from %s/%s/0", scheme, op->name);
+            outcome->next = 0;
+        }
         return;
     }
     memo_unlink(uri);
     memset((void *)outcome, 0, sizeof *outcome);
+    outcome->next = UINT64_MAX;
+    outcome->ns = kp_now();
     pid = tap_fork();
     if (pid == 0) {
         survive(uri, op, seed);
@@ -534,8 +296,10 @@ static void run_op(const char *uri, const kp_op_t *op, uint64_t seed)
     if (pid < 0 || waitpid(pid, &status, 0) != pid) {
         tap_bail("fork: %s", strerror(errno));
     }
+    outcome->ns = kp_now() - outcome->ns;
     memo_unlink(uri);
     report(op, scheme, status);
+    from_k = 0;
 }
 
 static void run(const char *uri)
@@ -549,10 +313,34 @@ static void run(const char *uri)
     }
 }
 
+static void report_sums(void)
+{
+    uint64_t singles = 0, twice = 0, faults = 0;
+
+    tap_diag("in all: %" PRIu64 " kills, %" PRIu64 " of them double, %" PRIu64 " faults, %.0f kills/s; %" PRIu64
+             " went another way and were made again step by step",
+             sums.killed, sums.doubled, sums.faults, rate(sums.killed, sums.ns), sums.missed);
+    if (all && tally_add("kill-points", sums.killed, &singles) &&
+        tally_add("kill-points-double", sums.doubled, &twice) &&
+        tally_add("kill-points-faults", sums.faults, &faults)) {
+        tap_diag("with all runs before (%s): %" PRIu64 " kills, %" PRIu64 " of them double, %" PRIu64 " faults",
+                 tally_path(), singles, twice, faults);
+    }
+}
+
+static void option_from(const char *text)
+{
+    if (sscanf(text, "%15[^/]/%31[^/]/%" SCNu64, from_scheme, from_op, &from_k) != 3) {
+        fprintf(stderr, "--from SCHEME/OP/K, as in shm-lock/put/0\n");
+        exit(2);
+    }
+}
+
 static const char *options(int argc, char **argv)
 {
-    static const struct option names[] = {{"op", 1, 0, 'o'}, {"all", 0, 0, 'a'},  {"kills", 1, 0, 'k'},
-                                          {"at", 1, 0, 't'}, {"from", 1, 0, 'f'}, {0, 0, 0, 0}};
+    static const struct option names[] = {{"op", 1, 0, 'o'},      {"all", 0, 0, 'a'},     {"kills", 1, 0, 'k'},
+                                          {"at", 1, 0, 't'},      {"from", 1, 0, 'f'},    {"second", 1, 0, '2'},
+                                          {"seconds", 1, 0, 's'}, {"doubles", 1, 0, 'd'}, {0, 0, 0, 0}};
 
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (c == 'o') {
@@ -561,10 +349,17 @@ static const char *options(int argc, char **argv)
             all = true;
         } else if (c == 'k') {
             kills = strtoull(optarg, NULL, 0);
+        } else if (c == 'd') {
+            doubles = strtoull(optarg, NULL, 0);
+            doubles_given = true;
         } else if (c == 'f') {
-            first_k = strtoull(optarg, NULL, 0);
+            option_from(optarg);
         } else if (c == 't') {
             only_k = strtoull(optarg, NULL, 0);
+        } else if (c == '2') {
+            only_second = strtoull(optarg, NULL, 0);
+        } else if (c == 's') {
+            seconds = strtoull(optarg, NULL, 0);
         } else {
             exit(2);
         }
@@ -585,14 +380,15 @@ int main(int argc, char **argv)
     if (outcome == MAP_FAILED) {
         tap_bail("no memory");
     }
-    if (uri != NULL) {
-        run(uri);
-        return tap_done();
+    outcome->next = UINT64_MAX;
+    if (seconds != 0) {
+        deadline = kp_now() + seconds * 1000000000;
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < (uri == NULL ? 2 : 1); i++) {
         snprintf(text, sizeof text, "%s:t-kill-points-%d?size=32M", i == 0 ? "shm-bucket" : "shm-lock",
                  (int)getpid());
-        run(text);
+        run(uri == NULL ? text : uri);
     }
+    report_sums();
     return tap_done();
 }

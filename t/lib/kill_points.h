@@ -23,9 +23,10 @@ enum {
     KP_FOLDERS = 16, /* kp_folder(0) ... */
     KP_HELD = 40,
     KP_FOUND = 128,
-    KP_LARGE = 5000,    /* bytes: pages, not a slab */
-    KP_HUGE = 6000000,  /* bytes: no party keeps such a run for itself */
-    KP_WAIT_SECONDS = 5 /* a call that takes longer has been hung */
+    KP_LARGE = 5000,       /* bytes: pages, not a slab */
+    KP_HUGE = 6000000,     /* bytes: no party keeps such a run for itself */
+    KP_WAIT_SECONDS = 5,   /* a call that takes longer has been hung */
+    KP_LATE_NS = 100000000 /* no call takes longer after a death (C13) */
 };
 
 /* A memo's first 8 bytes, which say its size too. */
@@ -88,6 +89,8 @@ typedef struct kp_scene {
     bool stuck;      /* somebody hangs: nothing more can be learned here */
     char wrong[512]; /* the first thing that was */
     memo_stat_t base;
+    int waits[KP_WORKERS + 1]; /* files that tell how long the threads have waited for a CPU */
+    uint64_t waited;           /* nanoseconds, all of them, when the kill began */
 } kp_scene_t;
 
 /* Notes what is wrong, unless something was before. */
@@ -114,6 +117,27 @@ void kp_expect(kp_scene_t *scene, uint64_t id, unsigned least, unsigned most, un
 
 /* The first was taken before the second, if both were found. */
 void kp_expect_order(kp_scene_t *scene, uint64_t first, uint64_t second);
+
+uint64_t kp_now(void); /* nanoseconds of the monotonic clock */
+memo_stat_t kp_stat(kp_scene_t *scene);
+
+/* Opens the space, and starts the workers. */
+void kp_open_scene(kp_scene_t *scene, const char *uri);
+
+/* A section of the dead that a survivor had yet to read goes with the next handle that is closed. */
+void kp_open_and_close(const char *uri);
+
+/* Before a kill. */
+void kp_begin(kp_scene_t *scene);
+
+/* Survivors go where the dead may have held a lock. */
+void kp_meet(kp_scene_t *scene);
+
+/* Until the dead is gone from the space. */
+void kp_await_repair(kp_scene_t *scene);
+
+/* The space holds nothing and is what it was. Other threads may still be on their way out. */
+void kp_expect_as_before(kp_scene_t *scene);
 
 /* ---- operations ------------------------------------------------------------------------------------------ */
 
@@ -145,14 +169,23 @@ typedef struct kp_death {
     uint64_t steps; /* instructions executed */
     uint64_t place; /* of the next one, in this program if it is one of its own */
     int status;     /* what waitpid said, if it ended by itself */
+    bool missed; /* it went another way than the one before, and returned: `finished`, though k was not reached */
+    bool second; /* who was to repair after it died in the midst of that, too */
+    uint64_t second_k, second_place;
 } kp_death_t;
 
 /* Forks the driver; before the caller has threads. */
 bool kp_driver_start(kp_driver_t *d, const char *uri);
 void kp_driver_end(kp_driver_t *d);
 
-/* Steps a victim to instruction k, and kills it; `meanwhile`, if any, is called before. False: the driver is gone.
- */
-bool kp_kill_at(kp_driver_t *d, const kp_op_t *op, uint64_t k, kp_scene_t *scene, kp_death_t *death);
+typedef struct kp_where {
+    uint64_t k;
+    bool plain;      /* step by step, not by the route */
+    bool twice;      /* somebody else is to repair after it, and dies too */
+    uint32_t second; /* how far in that: of 2^32 parts */
+} kp_where_t;
+
+/* Has a victim killed at instruction k; `meanwhile`, if any, is called before. False: the driver is gone. */
+bool kp_kill_at(kp_driver_t *d, const kp_op_t *op, const kp_where_t *where, kp_scene_t *scene, kp_death_t *death);
 
 #endif
