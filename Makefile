@@ -147,9 +147,7 @@ help:
 	@echo 'make check-mpi     the contract over MPI: every backend with 1, 2 and 3 servers and nodes, a million operations'
 	@echo 'make soak          random operations under an exact checker, without end'
 	@echo 'make soak-mpi      the same over MPI: MINUTES ($(MINUTES)) on each backend, one node and two, in one space that must not grow'
-<<<<<<< HEAD
 	@echo 'make fuzz          each fuzz target for SECONDS ($(SECONDS)), by libFuzzer; make fuzz-afl: by AFL++'
-=======
 	@echo 'make kill-all      every operation killed at each of its instructions, on both shm backends; adds to a count of all kills'
 	@echo 'make bench         the benchmark on shared memory, both backends'
 	@echo 'make bench-backends the benchmark on all five backends: a table, and a plot in $(BUILD)'
@@ -324,7 +322,6 @@ soak-mpi: deps
 	$(BUILD_ALL)
 	@BUILD=$(BUILD) t/mpi_storm.sh --soak $(MINUTES)
 
-<<<<<<< HEAD
 fuzz:
 	@command -v clang >/dev/null || { echo 'make fuzz needs clang with libFuzzer; Debian: apt-get install clang' >&2; exit 1; }
 	+@$(MAKE) --no-print-directory SANITIZE=fuzz CC=clang MPI=no run-fuzz
@@ -336,7 +333,7 @@ fuzz-afl:
 
 run-fuzz: $(FUZZERS)
 	@BUILD=$(BUILD) t/fuzz/run $(SANITIZE) $(SECONDS) $(FUZZ_TARGETS)
-=======
+
 kill-all: $(BUILD)/t/kill_points.t
 	$(BUILD)/t/kill_points.t --all $(if $(findstring command,$(origin SECONDS)),--seconds $(SECONDS)) $(addprefix --from ,$(FROM))
 
