@@ -12,7 +12,7 @@
 : "${MEMO_TEST_ROOMS:=/dev/shm}"
 # Inside one machine, other network devices than this one may come and go with other tests, and take a job along.
 [ "$MPIEXEC" != mpiexec ] || export UCX_NET_DEVICES="${UCX_NET_DEVICES:-lo}"
-job_seconds=60
+job_seconds=150 # many times what any takes on a machine that has nothing else to do
 job_tells= # not empty: what a job prints is passed on while it runs
 jobs_ran=0
 jobs_failed=0
