@@ -122,8 +122,12 @@ bool loop_passes_on(loop_t *l, const wire_message_t *message)
 
 void loop_is_in(loop_t *l, const wire_message_t *message)
 {
-    if (message->type == WIRE_RETURN && loop_far_client(l, message->number[0]))
+    if (message->type != WIRE_RETURN || message->number[0] == 0)
+        return;
+    if (loop_far_client(l, message->number[0]))
         lent_paid(lent_of(l, message->number[0]), message->number[1], (uint32_t)message->number[2]);
+    else if (message->from < l->launch->servers && message->from != l->launch->self)
+        say_received(l, message); /* the server that he was bringing it to has passed it on, and waits for word */
 }
 
 bool loop_owes(const loop_t *l, uint32_t client)

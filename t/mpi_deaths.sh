@@ -65,6 +65,7 @@ fate "mpi-single:?on_death=drop" dropped 5
 fate "mpi-single:?nodes=2&on_death=drop" dropped 7
 fate "mpi-single:?nodes=2" repairer_killed 8
 fate "mpi-latch:?servers=2&nodes=2" unsaid 7
+fate "mpi-latch:?servers=2&nodes=2" passed_on 8
 fate "mpi-latch:?servers=2&nodes=2" refused 7
 fate "mpi-latch:?servers=2&nodes=2" unread_done 7
 fate "mpi-single:?nodes=2" unread_answer 6

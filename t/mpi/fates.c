@@ -770,6 +770,50 @@ static void unsaid(void)
     tap_ok(in[0] == 0 && in[1] == 1, "and puts it into another one's folder before he dies: there it is, alone");
 }
 
+/* What the victim takes from its own node's server does not get to the other one's whole: that one passes it on, back
+ * to its folder; and it is quiet only once it was there, and then it is. */
+static void passed_on(void)
+{
+    const memo_folder_t f[2] = {folder_of(0), folder_of(1)};
+    memo_select_t select = MEMO_SELECT_INIT;
+    memo_t *m = NULL;
+    int pid = 0, rc;
+    for (int i = job_ranks; i-- > 0;)
+        if (!board->client[i])
+            pid = board->pid[i]; /* server 0 */
+    if (is_victim()) {
+        m = take(&f[1]);
+        board->step = 1;
+        await(2);
+        memo_put(s, &f[0], m);
+        stay();
+    }
+    if (is_judge())
+        put_large(&f[1]);
+    await(1);
+    if (is_judge()) {
+        nap(200 * MS); /* all others wait */
+        kill(pid, SIGSTOP);
+        board->step = 2;
+        nap(50 * MS);
+        kill_victim();
+        kill(pid, SIGCONT);
+    }
+    select.folders = f;
+    select.count = 2;
+    select.when_empty = MEMO_UNTIL_QUIET;
+    rc = memo_select(s, &select, &m, NULL);
+    if (rc == MEMO_OK) {
+        board->step = memo_size(m) == LARGE ? 3 : 4;
+        memo_free(m);
+        rc = memo_select(s, &select, &m, NULL);
+    }
+    if (is_judge()) {
+        tap_is_int(rc, MEMO_QUIET, "it is quiet in the end");
+        tap_is_int((int)board->step, 3, "but not before what the dead had was in its folder, and taken");
+    }
+}
+
 /* ---- from beginning to end --------------------------------------------------------------------------------- */
 
 static const struct {
@@ -778,6 +822,7 @@ static const struct {
 } fates[] = {
     {"refused", refused},
     {"unsaid", unsaid},
+    {"passed_on", passed_on},
     {"refusal_unread", refusal_unread},
     {"dropped", dropped},
     {"unread_put", unread_put},
