@@ -1,25 +1,16 @@
 /*
  * heap.c - pages in runs, slabs of blocks, and the parties' caches (heap.h).
  *
- * Page descriptors. The first page of a run says what the run is and how long; its last page says so again, for the
- * neighbour behind it. Pages in between say nothing. Free runs hang in bins by size.
+ * Free runs hang in bins by size.
  */
 #include "libmemo/node/heap.h"
 
 #include <string.h>
 
 #include "libmemo/memo.h"
+#include "libmemo/node/heap_page.h"
 #include "libmemo/node/lock.h"
 #include "libmemo/node/wait.h"
-
-enum { PAGE_NONE = 0, PAGE_FREE, PAGE_FREE_END, PAGE_RUN, PAGE_RUN_END, PAGE_SLAB, PAGE_SLAB_REST };
-
-typedef struct page {
-    uint32_t kind; /* low byte PAGE_...; above it a slab's class */
-    uint32_t n;    /* pages of the run; PAGE_SLAB_REST: pages from the slab's first */
-    uint32_t next; /* page + 1: in a bin, or in the partial list; a slab's second page: first free block + 1 */
-    uint32_t prev; /* likewise; a slab's second page: used << 16 | never used yet from here on */
-} page_t;
 
 #define GROW_PAGES 256u
 #define RESERVE_PAGES 64u
@@ -27,8 +18,7 @@ typedef struct page {
 #define CACHE_BLOCKS 32u
 #define LARGE_PAGES 1025u
 
-static const uint16_t class_bytes[HEAP_CLASSES] = {16,  32,  48,  64,  80,  96,  112, 128,  160,  192,  224,  256,
-                                                   320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792, 2048};
+static const uint16_t class_bytes[HEAP_CLASSES] = HEAP_CLASS_BYTES;
 
 static page_t *page_at(const self_t *s, uint32_t p)
 {

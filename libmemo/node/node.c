@@ -445,20 +445,33 @@ static unsigned cpus(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
+static region_spec_t spec_of(node_options_t *o)
+{
+    return (region_spec_t){.name = o->name,
+                           .anonymous = o->anonymous,
+                           .size = o->size,
+                           .mode = o->mode,
+                           .group = o->group,
+                           .group_given = o->group_given,
+                           .kind = o->kind,
+                           .version = NODE_LAYOUT_VERSION,
+                           .fingerprint = fingerprint(o->fingerprint),
+                           .format = format,
+                           .arg = o};
+}
+
+int node_look(region_t *r, const node_options_t *o)
+{
+    node_options_t options = *o;
+    region_spec_t spec = spec_of(&options);
+
+    return region_look(r, &spec);
+}
+
 int node_open(node_t *n, const node_options_t *o)
 {
     node_options_t options = *o;
-    region_spec_t spec = {.name = o->name,
-                          .anonymous = o->anonymous,
-                          .size = o->size,
-                          .mode = o->mode,
-                          .group = o->group,
-                          .group_given = o->group_given,
-                          .kind = o->kind,
-                          .version = NODE_LAYOUT_VERSION,
-                          .fingerprint = fingerprint(o->fingerprint),
-                          .format = format,
-                          .arg = &options};
+    region_spec_t spec = spec_of(&options);
     int result;
 
     pthread_once(&thread_once, thread_setup);

@@ -280,6 +280,10 @@ typedef struct node_options {
  */
 int node_open(node_t *n, const node_options_t *o);
 
+/* Opens the region for reading alone, unmapped, without becoming a client of it: for who examines one that may be
+ * damaged. As region_look. */
+int node_look(region_t *r, const node_options_t *o);
+
 /* Ends the handle: waits until other threads have left their calls, gives everything back. */
 void node_close(node_t *n);
 

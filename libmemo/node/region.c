@@ -248,6 +248,32 @@ int region_open(region_t *r, const region_spec_t *spec)
     return spec->anonymous ? region_anonymous_open(r, spec) : open_or_create_named(r, spec);
 }
 
+int region_look(region_t *r, const region_spec_t *spec)
+{
+    char path[PATH_BYTES];
+    struct region_header h;
+    uint64_t file_size = 0;
+    int rc = check_name(spec->name, false);
+
+    memset(r, 0, sizeof *r);
+    r->fd = -1;
+    if (rc != MEMO_OK)
+        return rc;
+    path_of(path, spec->name);
+    rc = open_named(path, O_RDONLY, &r->fd);
+    if (rc == MEMO_OK)
+        rc = region_header_read(r->fd, path, &h, &file_size);
+    if (rc == MEMO_OK)
+        rc = region_header_check(&h, file_size, spec, path);
+    if (rc == MEMO_OK)
+        rc = region_access_check(r->fd, spec, path);
+    if (rc != MEMO_OK)
+        region_view_drop(r);
+    else
+        r->size = h.size;
+    return rc;
+}
+
 void region_close(region_t *r)
 {
     struct region_anonymous *a = r->anonymous;

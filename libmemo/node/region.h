@@ -57,6 +57,10 @@ typedef struct region_spec {
  */
 int region_open(region_t *r, const region_spec_t *spec);
 
+/* Opens what is there for reading alone, and maps nothing: r has its size and descriptor. MEMO_NONE, without a
+ * sentence: there is no such name; else region_open's errors. */
+int region_look(region_t *r, const region_spec_t *spec);
+
 /* Unmaps and closes; the life locks of this view go. */
 void region_close(region_t *r);
 

@@ -225,6 +225,11 @@ static inline uint64_t record_memos(const record_t *r)
 
 enum { SHM_SCRATCH_CLONE = 2, SHM_SCRATCH_RECORD = 3 };
 
+/* ---- space.c --------------------------------------------------------------------------------------------- */
+
+/* node_look for a space of that URI. */
+int shm_look(const memo_uri_t *uri, region_t *r);
+
 /* ---- table.c --------------------------------------------------------------------------------------------- */
 
 /* The table of a new region. */

@@ -80,10 +80,10 @@ static int join_run(shm_space_t *sp)
     return MEMO_OK;
 }
 
-static int open_node(shm_space_t *sp, const memo_backend_t *self, const memo_uri_t *uri)
+static node_options_t options_of(const memo_uri_t *uri)
 {
     node_options_t o = {.name = uri->name,
-                        .kind = self->scheme,
+                        .kind = uri->scheme,
                         .anonymous = uri->anonymous,
                         .on_death_given = uri->on_death_given,
                         .on_death_drop = uri->on_death == MEMO_ON_DEATH_DROP,
@@ -93,10 +93,24 @@ static int open_node(shm_space_t *sp, const memo_backend_t *self, const memo_uri
                         .group_given = uri->group_given,
                         .fingerprint = sizeof(shm_root_t) ^ sizeof(record_t) << 16 ^ sizeof(request_t) << 32,
                         .user = &shm_node_user,
-                        .format = strcmp(self->scheme, "shm-lock") == 0 ? format_one_lock : table_format};
-    int result;
+                        .format = strcmp(uri->scheme, "shm-lock") == 0 ? format_one_lock : table_format};
 
     read_run(&o);
+    return o;
+}
+
+int shm_look(const memo_uri_t *uri, region_t *r)
+{
+    node_options_t o = options_of(uri);
+
+    return node_look(r, &o);
+}
+
+static int open_node(shm_space_t *sp, const memo_uri_t *uri)
+{
+    node_options_t o = options_of(uri);
+    int result;
+
     result = node_open(&sp->node, &o);
     if (result != MEMO_OK)
         return result;
@@ -117,7 +131,7 @@ static int open_space(const memo_backend_t *self, const memo_uri_t *uri, memo_sp
     if (sp == NULL)
         return memo_error(MEMO_ENOMEM, "no memory for a handle");
     sp->space.backend = self;
-    result = open_node(sp, self, uri);
+    result = open_node(sp, uri);
     if (result == MEMO_OK) {
         result = handles_register(&sp->space, sp->node.region.base, sp->node.region.size);
         if (result != MEMO_OK)
