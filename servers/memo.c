@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 static const command_t *const commands[] = {
-    &command_create, &command_put, &command_get,  &command_skip, &command_copy, &command_alt,   &command_strict,
-    &command_limit,  &command_ls,  &command_stat, &command_rm,   &command_run,  &command_guard,
+    &command_create, &command_put, &command_get,  &command_skip,   &command_copy, &command_alt, &command_strict,
+    &command_limit,  &command_ls,  &command_stat, &command_doctor, &command_rm,   &command_run, &command_guard,
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

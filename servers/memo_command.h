@@ -27,7 +27,7 @@ typedef struct command {
 } command_t;
 
 extern const command_t command_create, command_put, command_get, command_skip, command_copy, command_alt,
-    command_strict, command_limit, command_ls, command_stat, command_rm, command_run, command_guard;
+    command_strict, command_limit, command_ls, command_stat, command_rm, command_run, command_guard, command_doctor;
 
 /* ---- memo.c: what every subcommand does the same way ---- */
 
@@ -88,6 +88,9 @@ uint64_t parse_count(const char *text, const char *what, uint64_t least, uint64_
 size_t utf8_length(const unsigned char *p, size_t n);
 
 /* ---- memo_space.c ---- */
+
+/* The URI that is the command's only argument, or that of --space, or NULL. */
+const char *uri_argument(const command_t *command, int argc, char **argv);
 
 /* The URI with that size as one more option, which the library checks; the caller frees it. */
 char *uri_with_size(const char *uri, const char *size);

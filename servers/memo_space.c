@@ -23,8 +23,7 @@ const char *uri_or_default(const char *uri)
     return uri != NULL && uri[0] != '\0' ? uri : "shm-bucket:default";
 }
 
-/* The URI that is the command's only argument, or that of --space, or NULL. */
-static const char *uri_argument(const command_t *command, int argc, char **argv)
+const char *uri_argument(const command_t *command, int argc, char **argv)
 {
     if (argc - optind > 1) {
         fail_usage(command, "memo %s has one URI", command->name);

@@ -310,6 +310,34 @@ json() {
     is 'stat --json' "$(memo stat --json | field memos)" 0
 }
 
+# doctor.c damages spaces.
+doctoring() {
+    case $backend in
+    shm-*) ;;
+    *)
+        skip doctor 'the space is not in shared memory'
+        return
+        ;;
+    esac
+    memo put a 1 22
+    exits 'doctor: a healthy space' 0 memo doctor
+    is 'doctor: what is in it' "$(grep -c 'with 2 memos; 0 wait' out)" 1
+    "$MEMO" get c >/dev/null 2>&1 &
+    waiting=$!
+    until_true waits_on c
+    exits 'doctor: one that is used' 0 memo doctor
+    is 'doctor: by whom' "$(grep -c "process $waiting  *alive.* 1 waits" out)" 1
+    kill -KILL $waiting
+    wait $waiting 2>/dev/null
+    exits 'doctor: one that a dead process left' 1 memo doctor "$MEMO_SPACE"
+    is 'doctor: whose' "$(grep -c "process $waiting  *dead" out)$(tail -n 1 out)" '1It is healthy now.'
+    exits 'doctor: repaired' 0 memo doctor
+    exits 'doctor: no space' 2 memo doctor "$backend:t-command-no-such-space"
+    is 'doctor: says so' "$(cat err)" "memo: there is no space $backend:t-command-no-such-space"
+    exits 'doctor: not in shared memory' 2 memo doctor mpi-latch:
+    memo skip --all a >/dev/null
+}
+
 # ---- nothing is lost -------------------------------------------------------------------------------------------
 
 scripts() {
@@ -608,7 +636,7 @@ echo 'TAP version 13'
 for uri in ${given:-"shm-bucket:t-command-shm-bucket-$$?size=32M" "shm-lock:t-command-shm-lock-$$?size=32M"}; do
     backend=${uri%%:*}
     export MEMO_SPACE="$uri"
-    for group in put_and_get put_input binary several copying choosing timing delaying limits names listing json \
+    for group in put_and_get put_input binary several copying choosing timing delaying limits names listing doctoring json \
         scripts failing_output killed helping spaces run_given run_quiet; do
         # A folder that an earlier group left full is no fault of a later one.
         $group
