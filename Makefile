@@ -113,7 +113,7 @@ MAN_CALLS = $(foreach page,$(basename $(notdir $(filter %.3,$(MAN_PAGES)))),\
 # ---- what can be asked for -------------------------------------------------------------------------------------
 
 .PHONY: all lib mpi-or-not check run-check check-asan check-tsan run-tests check-models check-mpi soak soak-mpi \
-    kill-all fuzz fuzz-afl run-fuzz \
+    kill-all soak-kill fuzz fuzz-afl run-fuzz \
     bench bench-backends bench-mpi demo install uninstall deps build-deps clean format help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -149,6 +149,7 @@ help:
 	@echo 'make soak-mpi      the same over MPI: MINUTES ($(MINUTES)) on each backend, one node and two, in one space that must not grow'
 	@echo 'make fuzz          each fuzz target for SECONDS ($(SECONDS)), by libFuzzer; make fuzz-afl: by AFL++'
 	@echo 'make kill-all      every operation killed at each of its instructions, on both shm backends; adds to a count of all kills'
+	@echo 'make soak-kill     storms of processes that are killed and replaced, for MINUTES ($(MINUTES)), under the exact checker'
 	@echo 'make bench         the benchmark on shared memory, both backends'
 	@echo 'make bench-backends the benchmark on all five backends: a table, and a plot in $(BUILD)'
 	@echo 'make bench-mpi     requests through a server next to plain MPI_Send and MPI_Recv'
@@ -335,7 +336,10 @@ run-fuzz: $(FUZZERS)
 	@BUILD=$(BUILD) t/fuzz/run $(SANITIZE) $(SECONDS) $(FUZZ_TARGETS)
 
 kill-all: $(BUILD)/t/kill_points.t
-	$(BUILD)/t/kill_points.t --all $(if $(findstring command,$(origin SECONDS)),--seconds $(SECONDS)) $(addprefix --from ,$(FROM))
+	@$(BUILD)/t/kill_points.t --all $(if $(findstring command,$(origin SECONDS)),--seconds $(SECONDS)) $(addprefix --from ,$(FROM))
+
+soak-kill: $(BUILD)/t/kill.t
+	@$(BUILD)/t/kill.t --minutes $(MINUTES)
 
 bench: all
 	$(BUILD)/memo-bench

@@ -1,13 +1,17 @@
 /*
  * kill.c - processes are killed in the middle of whatever they do, and the others go on as if nothing had happened.
  *
- *   kill.t [URI] [--kills N] [--kind 0..5] [--survivors S]
+ *   kill.t [URI] [--kills N] [--kind 0..6] [--survivors S] [--minutes M]
  *
  * N kills of each kind on each backend (default 60), in batches with a history each: victims that wait in an alt,
  * that hold memos, that put and get as fast as they can, that do anything at random, that are just opening the
  * space. Survivors put and take all the time. After each kill every survivor must finish operations; at the end of
  * a batch the checker accounts for every memo, and the space is what it was before. Last, workers of a pool: whose
  * place another takes; all of the work is done, and all who are left learn it.
+ *
+ * And the storm: eight processes that do anything at random, all of them victims: every few milliseconds one is
+ * killed and replaced, and one time in ten the next right behind it, while somebody may be repairing. --minutes:
+ * nothing but storms, for so long; their counts are added to those of all runs before (t/lib/tally.h).
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -15,15 +19,24 @@
 #include <sys/wait.h>
 
 #include "t/lib/actor.h"
+#include "t/lib/tally.h"
 #include "t/lib/team.h"
 #include "t/lib/wedge.h"
 #include "t/tap.h"
 
-enum kind { WAITING, HOLDING, TIGHT, ANYTHING, OPENING, POOLING, KINDS };
+enum kind { WAITING, HOLDING, TIGHT, ANYTHING, OPENING, POOLING, STORM, KINDS };
 enum { WORKERS = 6, FOLDERS = 12, SURVIVORS = 8, BATCH = 60, RECORDS = 1500000 };
 
 static const char *const kind_names[KINDS] = {"waiting in alt", "holding memos", "putting and getting",
-                                              "doing anything", "opening",       "of a pool"};
+                                              "doing anything", "opening",       "of a pool",
+                                              "in a storm"};
+
+enum { STORM_PROCESSES = 8, STORM_LIVES = 16000, STORM_MS = 2500, STORM_LONG_MS = 20000 };
+
+static uint32_t minutes;
+static struct {
+    uint64_t kills, operations, faults;
+} storms;
 
 static uint32_t kills = 60, survivors = 2, only_kind = KINDS;
 
@@ -43,7 +56,9 @@ typedef struct batch {
     memo_space_t *space;
     actor_t parent;
     pid_t survivors[SURVIVORS];
+    history_tape_t *tapes[STORM_PROCESSES]; /* of those in a storm */
     uint32_t killed;
+    uint32_t odd;     /* ended by themselves */
     uint64_t longest; /* from a kill until every survivor had finished another operation */
 } batch_t;
 
@@ -188,7 +203,7 @@ static bool end_survivors(batch_t *b)
 {
     bool right = true;
     atomic_store(&b->shared->world.stop, true);
-    for (uint32_t s = 0; s < survivors; s++) {
+    for (uint32_t s = 0; s < (b->kind == STORM ? STORM_PROCESSES : survivors); s++) {
         int status;
         waitpid(b->survivors[s], &status, 0);
         right = right && WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -241,6 +256,67 @@ static void kill_one(batch_t *b)
     b->killed++;
     uint64_t longest = until_all_move(b);
     b->longest = longest > b->longest ? longest : b->longest;
+}
+
+/* ---- the storm ------------------------------------------------------------------------------------------- */
+
+static int live_in_storm(batch_t *b, history_tape_t *tape)
+{
+    memo_space_t *space;
+    actor_t a;
+    if (memo_open(&space, b->shared->world.uri) != MEMO_OK) {
+        fprintf(stderr, "# a process could not open the space: %s\n", memo_errmsg());
+        return 1;
+    }
+    actor_begin(&a, &b->shared->world, space, b->h, tape, b->seed);
+    a.closes = true;
+    while (!atomic_load(&b->shared->world.stop) && actor_step(&a)) {
+    }
+    actor_end(&a);
+    return memo_close(a.space) == MEMO_OK ? 0 : 1;
+}
+
+static void start_life(batch_t *b, uint32_t number)
+{
+    b->tapes[number] = history_tape(b->h);
+    if (b->tapes[number] == NULL) {
+        tap_bail("no tape for a process");
+    }
+    b->survivors[number] = tap_fork();
+    if (b->survivors[number] < 0) {
+        tap_bail("fork: %s", strerror(errno));
+    }
+    if (b->survivors[number] == 0) {
+        _exit(live_in_storm(b, b->tapes[number]));
+    }
+}
+
+static void end_life(batch_t *b, uint32_t number)
+{
+    int status;
+    kill(b->survivors[number], SIGKILL);
+    waitpid(b->survivors[number], &status, 0);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
+        tap_diag("a process ended by itself, status 0x%x", (unsigned)status);
+        b->odd++;
+    }
+    b->tapes[number]->killed = 1;
+    b->killed++;
+}
+
+static void blow(batch_t *b, uint64_t ms)
+{
+    uint64_t end = history_now() + ms * 1000000;
+    for (uint32_t s = 0; s < STORM_PROCESSES; s++) {
+        start_life(b, s);
+    }
+    while (history_now() < end && b->killed < STORM_LIVES && history_left(b->h) > RECORDS / 4) {
+        uint32_t number = actor_below(&b->parent, STORM_PROCESSES);
+        sleep_ns(actor_below(&b->parent, actor_below(&b->parent, 10) == 0 ? 200000 : 5000000));
+        end_life(b, number);
+        start_life(b, number);
+    }
+    tap_ok(b->odd == 0, "none but the killed ended");
 }
 
 /* ---- a batch --------------------------------------------------------------------------------------------- */
@@ -314,8 +390,13 @@ static void check_batch(batch_t *b, const memo_stat_t *before)
     if (!tap_ok(right, "nothing was lost, doubled or out of order")) {
         tap_diag("that batch's seed was %" PRIu64, b->seed);
     }
+    if (b->kind == STORM) {
+        storms.kills += b->killed;
+        storms.operations += r.puts + r.takes + r.copies + r.nones + r.timeouts + r.refusals + r.cancels;
+        storms.faults += r.violations > 0 ? r.violations - 1 : 0; /* beside the check that failed */
+    }
     memo_stat_t now = check_space(b, before);
-    if (b->kind != OPENING) {
+    if (b->kind != OPENING && b->kind != STORM) { /* those may not have been there yet */
         tap_is_int((long long)(now.deaths - before->deaths), b->killed, "every death was noticed");
     }
     if (b->drop) {
@@ -328,9 +409,13 @@ static void play(batch_t *b, uint32_t most)
 {
     tap_ok(warm_up(&b->parent), "the space works");
     memo_stat_t before = stat_of(b->space);
-    start_survivors(b);
-    until_all_move(b);
-    while (b->killed < most && history_left(b->h) > RECORDS / 4) {
+    if (b->kind == STORM) {
+        blow(b, minutes != 0 ? STORM_LONG_MS : STORM_MS);
+    } else {
+        start_survivors(b);
+        until_all_move(b);
+    }
+    while (b->kind != STORM && b->killed < most && history_left(b->h) > RECORDS / 4) {
         kill_one(b);
     }
     tap_ok(end_survivors(b), "the survivors came to their end after %" PRIu32 " kills", b->killed);
@@ -347,8 +432,9 @@ static void play(batch_t *b, uint32_t most)
 static uint32_t one_batch(const char *uri, enum kind kind, bool drop, uint32_t most, uint64_t seed)
 {
     batch_t b = {.kind = kind, .drop = drop, .seed = seed, .uri = uri};
+    int failed = tap_state.failed;
     b.shared = mmap(NULL, sizeof *b.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    b.h = history_new(RECORDS, RECORDS, most + SURVIVORS + 2, FOLDERS);
+    b.h = history_new(RECORDS, RECORDS, (kind == STORM ? STORM_LIVES : most) + SURVIVORS + 2, FOLDERS);
     if (b.shared == MAP_FAILED || b.h == NULL) {
         tap_bail("no memory for a history");
     }
@@ -365,6 +451,9 @@ static uint32_t one_batch(const char *uri, enum kind kind, bool drop, uint32_t m
         memo_close(b.space);
     } else {
         tap_diag("%s", memo_errmsg());
+    }
+    if (kind == STORM) {
+        storms.faults += (uint64_t)(tap_state.failed - failed);
     }
     wedge_watch(uri, NULL, seed);
     history_delete(b.h);
@@ -444,16 +533,54 @@ static uint32_t run(const char *uri, bool drop)
         if ((only_kind != KINDS && kind != only_kind) || (drop && kind == POOLING)) {
             continue;
         }
-        uint32_t left = drop ? kills / 3 : kills;
+        uint32_t left = kind == STORM ? 1 : drop ? kills / 3 : kills;
         while (left > 0) {
             uint32_t most = left < BATCH ? left : BATCH;
             uint64_t seed = tap_seed() + seeds++;
             uint32_t n = kind == POOLING ? pool_batch(uri, most, seed) : one_batch(uri, kind, drop, most, seed);
             killed += n;
-            left = n == 0 ? 0 : left - n;
+            left = n == 0 || n > left ? 0 : left - n;
         }
     }
     memo_unlink(uri);
+    return killed;
+}
+
+static void report_storms(void)
+{
+    uint64_t all_kills = 0, operations = 0, faults = 0;
+    tap_diag("storms: %" PRIu64 " kills, %" PRIu64 " operations, %" PRIu64 " faults", storms.kills,
+             storms.operations, storms.faults);
+    if (minutes != 0 && tally_add("storm-kills", storms.kills, &all_kills) &&
+        tally_add("storm-operations", storms.operations, &operations) &&
+        tally_add("storm-faults", storms.faults, &faults)) {
+        tap_diag("with all runs before (%s): %" PRIu64 " kills, %" PRIu64 " operations, %" PRIu64 " faults",
+                 tally_path(), all_kills, operations, faults);
+    }
+}
+
+static const char *const schemes[2] = {"shm-bucket", "shm-lock"};
+
+/* Each backend, with on_death=return and with drop. */
+static uint32_t run_one(unsigned i)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s:t-kill-%u-%d?size=48M%s", schemes[i % 2], i % 4, (int)getpid(),
+             i % 4 < 2 ? "" : "&on_death=drop");
+    return run(text, i % 4 >= 2);
+}
+
+static uint32_t blow_for_minutes(void)
+{
+    uint64_t end = history_now() + (uint64_t)minutes * 60000000000u;
+    uint32_t killed = 0;
+    only_kind = STORM;
+    for (unsigned i = 0; history_now() < end; i++) {
+        killed += run_one(i);
+        tap_state.seed++;
+        tap_diag("so far %" PRIu64 " kills, %" PRIu64 " operations, %" PRIu64 " faults", storms.kills,
+                 storms.operations, storms.faults);
+    }
     return killed;
 }
 
@@ -468,10 +595,9 @@ static bool no_processes(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"kills", 1, 0, 'k'}, {"kind", 1, 0, 'n'}, {"survivors", 1, 0, 's'}, {"uri", 1, 0, 'u'}, {0, 0, 0, 0}};
+    static const struct option options[] = {{"kills", 1, 0, 'k'}, {"kind", 1, 0, 'n'},    {"survivors", 1, 0, 's'},
+                                            {"uri", 1, 0, 'u'},   {"minutes", 1, 0, 'm'}, {0, 0, 0, 0}};
     const char *uri = getenv("MEMO_TEST_URI");
-    char text[256];
     uint32_t killed = 0;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -488,8 +614,11 @@ int main(int argc, char **argv)
         case 'u':
             uri = optarg;
             break;
+        case 'm':
+            minutes = (uint32_t)strtoul(optarg, NULL, 0);
+            break;
         default:
-            tap_bail("usage: kill.t [URI] [--kills N] [--kind 0..5] [--survivors S]");
+            tap_bail("usage: kill.t [URI] [--kills N] [--kind 0..6] [--survivors S] [--minutes M]");
         }
     }
     uri = optind < argc ? argv[optind] : uri;
@@ -500,14 +629,14 @@ int main(int argc, char **argv)
     }
     if (uri != NULL) {
         killed = run(uri, strstr(uri, "on_death=drop") != NULL);
+    } else if (minutes != 0) {
+        killed = blow_for_minutes();
     } else {
-        static const char *const schemes[2] = {"shm-bucket", "shm-lock"};
-        for (int i = 0; i < 4; i++) {
-            snprintf(text, sizeof text, "%s:t-kill-%d-%d?size=48M%s", schemes[i % 2], i, (int)getpid(),
-                     i < 2 ? "" : "&on_death=drop");
-            killed += run(text, i >= 2);
+        for (unsigned i = 0; i < 4; i++) {
+            killed += run_one(i);
         }
     }
+    report_storms();
     tap_diag("%" PRIu32 " kills in all", killed);
     return tap_done();
 }

@@ -251,7 +251,7 @@ static void report(const kp_op_t *op, const char *scheme, int status)
         tap_diag("%s", outcome->text[i]);
     }
     if (outcome->next != UINT64_MAX) {
-        tap_diag("the time is over; what is left: --from %s/%s/%" PRIu64, scheme, op->name, outcome->next);
+        tap_diag("what is left: --from %s/%s/%" PRIu64, scheme, op->name, outcome->next);
     }
 }
 
