@@ -24,6 +24,10 @@ typedef struct memo_uri {
     uint64_t size;           /* bytes; 0 when not given */
     memo_on_death_t on_death;
     bool on_death_given;
+    /* So often a memo goes back to its folder; then to dead_letters, or it is dropped if that is empty. */
+    bool max_redeliveries_given;
+    uint32_t max_redeliveries;
+    char dead_letters[MEMO_NAME_MAX + 1];
     bool anonymous;
     uint32_t mode;           /* of a named space's file; 0 when not given */
     uint32_t group;          /* that it belongs to, by number */

@@ -99,15 +99,17 @@ enum { MEMO_KIND_INVALID = 0, MEMO_KIND_BYTES = 1, MEMO_KIND_ELEMENT = 2 };
  *   mpi-single: mpi-chain:      the same with one server, and with another way for several to agree
  *
  * Options: size= (bytes, or with K, M, G; 1G if left out; taken when the space is created, and otherwise ignored),
- * on_death=return or drop, anonymous=1. An unknown scheme or option is MEMO_EINVAL. A process may open a space
- * several times; each handle is a client of its own.
+ * on_death=return or drop, max_redeliveries= (so often a memo goes back because its holder died or closed) with
+ * dead_letters= (the folder where it goes then; else it is dropped), anonymous=1. An unknown scheme or option is
+ * MEMO_EINVAL, and so are max_redeliveries= and dead_letters= that differ from those the space was created with. A
+ * process may open a space several times; each handle is a client of its own.
  *
- * Over MPI: size= (of each node's memory), on_death=, servers= (ranks that serve, when no memo-server is among the
- * programs; 1 if left out), nodes= (each node is taken for so many, to try things), transport=send. Opening is
- * collective there, once, with one URI for all: no second time in the life of a process (MEMO_EBUSY), nor in a
- * forked child. On a server's rank memo_open returns MEMO_SERVED, with *space NULL, once all clients have closed:
- * the program should then end with exit status 0. MEMO_ENOTSUP: libmemo-mpi.so or MPI is not there, or mpiexec did
- * not start the program. The space ends with its job.
+ * Over MPI: size= (of each node's memory), on_death=, max_redeliveries=, dead_letters=, servers= (ranks that serve,
+ * when no memo-server is among the programs; 1 if left out), nodes= (each node is taken for so many, to try
+ * things), transport=send. Opening is collective there, once, with one URI for all: no second time in the life of a
+ * process (MEMO_EBUSY), nor in a forked child. On a server's rank memo_open returns MEMO_SERVED, with *space NULL,
+ * once all clients have closed: the program should then end with exit status 0. MEMO_ENOTSUP: libmemo-mpi.so or MPI
+ * is not there, or mpiexec did not start the program. The space ends with its job.
  *
  * Errors: MEMO_EINVAL, MEMO_ENOMEM, MEMO_EFULL (no room for another client), MEMO_EIO, MEMO_ECORRUPT,
  * MEMO_EVERSION, MEMO_ENOTSUP, MEMO_EBUSY (the name belongs to a space of another scheme). *space is NULL then.
@@ -116,9 +118,9 @@ MEMO_API int memo_open(memo_space_t **space, const char *uri);
 
 /*
  * Closes a handle. Memos that this handle still holds go back to the folders they came from, marked
- * redelivered (with on_death=drop they are dropped); its requests are cancelled; threads blocked in its calls
- * return MEMO_ECLOSED. Pointers to its memos and requests are dead afterwards. NULL is MEMO_EINVAL.
- * A call on a handle that was closed is refused with MEMO_ECLOSED, as far as it can be known.
+ * redelivered (with on_death=drop they are dropped; with max_redeliveries= as above); its requests are cancelled;
+ * threads blocked in its calls return MEMO_ECLOSED. Pointers to its memos and requests are dead afterwards. NULL is
+ * MEMO_EINVAL. A call on a handle that was closed is refused with MEMO_ECLOSED, as far as it can be known.
  */
 MEMO_API int memo_close(memo_space_t *space);
 
@@ -178,7 +180,8 @@ MEMO_API size_t memo_size(const memo_t *m);
 /* The folder it was taken from; an invalid one for a new memo and for a copy. */
 MEMO_API memo_folder_t memo_from(const memo_t *m);
 
-/* How often this memo went back to its folder because its holder died or closed, since it was last put. */
+/* How often this memo went back to its folder because its holder died or closed, since it was last put; of a dead
+ * letter, its way to the dead letters included. */
 MEMO_API unsigned memo_redeliveries(const memo_t *m);
 
 /* ---- putting --------------------------------------------------------------------------------------------- */
@@ -348,7 +351,7 @@ typedef struct memo_stat {
     uint64_t receivers;     /* * threads and handles that can be sent messages, now */
     uint64_t deaths;        /* clients that died without closing and were cleaned up after */
     uint64_t redelivered;   /* memos that went back because their holder died or closed */
-    uint64_t dropped;       /* memos that on_death=drop dropped */
+    uint64_t dropped;       /* memos that on_death=drop dropped, or max_redeliveries= without dead letters */
     uint64_t puts;          /* puts done */
     uint64_t takes;         /* memos taken */
     uint64_t copies;        /* copies given */
@@ -358,6 +361,7 @@ typedef struct memo_stat {
     uint64_t wakes;         /* * times a sleeping thread was woken by a system call */
     uint64_t messages;      /* messages between clients and servers (MPI backends) */
     uint64_t strict_phases; /* phases of strict skips (MPI backends) */
+    uint64_t dead_letters;  /* memos that went to the dead letters because max_redeliveries= was reached */
 } memo_stat_t;
 
 /* Fills the first size_of_stat bytes: pass sizeof(memo_stat_t). Fields this library does not know are zeroed. */

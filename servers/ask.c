@@ -47,6 +47,7 @@ void on_stat(engine_t *e, const wire_message_t *m)
                         .deaths = e->figures.deaths,
                         .redelivered = e->figures.redelivered,
                         .dropped = e->figures.dropped,
+                        .dead_letters = e->figures.letters,
                         .puts = e->figures.puts,
                         .takes = e->figures.takes,
                         .copies = e->figures.copies,

@@ -564,6 +564,14 @@ void engine_drops(engine_t *e)
     e->drops = true;
 }
 
+void engine_redelivers(engine_t *e, uint32_t most, const memo_folder_t *letters)
+{
+    e->redelivers_most = most;
+    e->redelivers_limited = true;
+    if (letters != NULL)
+        e->letters = *letters;
+}
+
 void engine_receive(engine_t *e, const wire_message_t *message)
 {
     if (message->from >= e->servers)

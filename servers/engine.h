@@ -34,6 +34,9 @@ engine_t *engine_new(uint32_t self, uint32_t servers, uint32_t clients, const en
 /* on_death=drop: what the dead had is dropped and counted, and does not go back. */
 void engine_drops(engine_t *e);
 
+/* What was redelivered so often, and would be again, goes to that folder instead; NULL: is dropped and counted. */
+void engine_redelivers(engine_t *e, uint32_t most, const memo_folder_t *letters);
+
 /* Frees everything, memos too. */
 void engine_free(engine_t *e);
 
@@ -52,7 +55,7 @@ typedef struct engine_figures {
     uint64_t locked;                         /* folders locked by a chain */
     uint64_t deferred;                       /* messages that wait for a lock */
     uint64_t delayed;                        /* delayed puts held */
-    uint64_t puts, takes, copies, redelivered, dropped;
+    uint64_t puts, takes, copies, redelivered, dropped, letters;
     uint64_t deaths;   /* clients that are gone without a BYE, with all that they had */
     uint64_t messages; /* to and from others, but for STAT and its answers */
     uint64_t strict_phases;

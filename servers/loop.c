@@ -162,6 +162,13 @@ static void end(loop_t *l, node_t *node)
     free(l->head);
 }
 
+static void limit_redeliveries(engine_t *engine, const memo_uri_t *uri)
+{
+    const memo_folder_t letters = memo_folder(uri->dead_letters);
+
+    engine_redelivers(engine, uri->max_redeliveries, memo_folder_valid(&letters) ? &letters : NULL);
+}
+
 int loop_serve(launch_t *launch, node_t *node, self_t *mailbox, const near_peer_t peers[], far_t *far)
 {
     loop_t l;
@@ -176,6 +183,8 @@ int loop_serve(launch_t *launch, node_t *node, self_t *mailbox, const near_peer_
     }
     if (launch->uri.on_death == MEMO_ON_DEATH_DROP)
         engine_drops(l.engine);
+    if (launch->uri.max_redeliveries_given)
+        limit_redeliveries(l.engine, &launch->uri);
     serve(&l);
     bid_farewell(&l);
     end(&l, node);

@@ -259,10 +259,11 @@ static const struct {
     const char *name;
     size_t offset;
 } figures[] = {
-    FIGURE(capacity),   FIGURE(used),    FIGURE(folders),   FIGURE(memos),    FIGURE(bytes),
-    FIGURE(waiters),    FIGURE(clients), FIGURE(receivers), FIGURE(deaths),   FIGURE(redelivered),
-    FIGURE(dropped),    FIGURE(puts),    FIGURE(takes),     FIGURE(copies),   FIGURE(slot_messages),
-    FIGURE(lock_waits), FIGURE(parks),   FIGURE(wakes),     FIGURE(messages), FIGURE(strict_phases),
+    FIGURE(capacity),     FIGURE(used),    FIGURE(folders),   FIGURE(memos),    FIGURE(bytes),
+    FIGURE(waiters),      FIGURE(clients), FIGURE(receivers), FIGURE(deaths),   FIGURE(redelivered),
+    FIGURE(dropped),      FIGURE(puts),    FIGURE(takes),     FIGURE(copies),   FIGURE(slot_messages),
+    FIGURE(lock_waits),   FIGURE(parks),   FIGURE(wakes),     FIGURE(messages), FIGURE(strict_phases),
+    FIGURE(dead_letters),
 };
 
 static int run_stat(int argc, char **argv)

@@ -114,7 +114,10 @@ struct engine {
     deferred_t *own_first, *own_last; /* messages to itself */
     uint64_t locked;
     bool settling;
-    bool drops; /* on_death=drop */
+    bool drops;              /* on_death=drop */
+    bool redelivers_limited; /* max_redeliveries= */
+    uint32_t redelivers_most;
+    memo_folder_t letters; /* dead_letters=; an invalid one: none */
     bool *fallen, some_fallen; /* servers that have died */
     bool *knows;               /* of each of those, by each server */
     engine_figures_t figures;  /* of those only what is counted up */

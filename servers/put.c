@@ -61,15 +61,22 @@ static void fire_one(engine_t *e, const delayed_t *d, uint64_t cause)
     engine_send(e, target_of(e, d), &m);
 }
 
-/* Fires all that waited for the folder, and tells who caused it when that has taken effect. */
-static void fire_all(engine_t *e, folder_t *f, const causer_t *by)
+static cause_t *cause_new(engine_t *e, const causer_t *by)
 {
     cause_t *c = engine_must_have(sizeof *c + e->servers * sizeof c->at[0]);
-    delayed_t *d;
 
     *c = (cause_t){.next = e->causes, .id = ++e->last_cause, .by = *by};
     memset(c->at, 0, e->servers * sizeof c->at[0]);
     e->causes = c;
+    return c;
+}
+
+/* Fires all that waited for the folder, and tells who caused it when that has taken effect. */
+static void fire_all(engine_t *e, folder_t *f, const causer_t *by)
+{
+    cause_t *c = cause_new(e, by);
+    delayed_t *d;
+
     while ((d = f->delayed_first) != NULL) {
         f->delayed_first = d->next;
         c->pending++;
@@ -249,11 +256,77 @@ bool put_room(engine_t *e, folder_t *f)
     return true;
 }
 
-void on_return(engine_t *e, const wire_message_t *m)
+/* ---- going back ------------------------------------------------------------------------------------------ */
+
+static bool has_letters(const engine_t *e)
+{
+    return memo_folder_valid(&e->letters);
+}
+
+/* It was redelivered as often as it may be. What comes from the dead letters goes back there, however often; and as
+ * if there was no limit, what could not go there because their server has died. */
+static bool is_spent(const engine_t *e, const wire_message_t *m)
+{
+    return e->redelivers_limited && (m->flags & WIRE_REDELIVERED) != 0 && m->redeliveries >= e->redelivers_most &&
+           !(has_letters(e) && (memcmp(&m->folders[0].name, &e->letters, sizeof e->letters) == 0 ||
+                                e->fallen[wire_server_of(&e->letters, e->servers)]));
+}
+
+/* As a cause, it is not quiet before the memo is there. */
+static void post_letter(engine_t *e, const wire_message_t *m)
+{
+    wire_folder_t letters = {.name = e->letters};
+    uint32_t to = wire_server_of(&e->letters, e->servers);
+    causer_t by = cause_of(e, m);
+    cause_t *c = cause_new(e, &by);
+    wire_message_t fire = {.type = WIRE_FIRE,
+                           .flags = WIRE_REDELIVERED,
+                           .folders = &letters,
+                           .count = 1,
+                           .memo = m->memo,
+                           .size = m->size,
+                           .redeliveries = m->redeliveries,
+                           .number = {c->id},
+                           .client = e->self};
+
+    c->pending = 1;
+    c->at[to] = 1;
+    engine_send(e, to, &fire);
+}
+
+static void let_go(engine_t *e, const wire_message_t *m)
+{
+    causer_t c = cause_of(e, m);
+
+    e->io.free(e->io.arg, m->memo);
+    e->figures.dropped++;
+    cause_told(e, &c);
+}
+
+/* A FIRE to the dead letters: like what goes back, it needs no room. */
+static void letter_comes(engine_t *e, const wire_message_t *m)
 {
     folder_t *f;
     entry_t *entry = must_prepare(e, &m->folders[0].name, m, &f);
 
+    entry->redeliveries = m->redeliveries + 1;
+    e->figures.letters++;
+    arrive(e, f, entry, false, m);
+}
+
+void on_return(engine_t *e, const wire_message_t *m)
+{
+    folder_t *f;
+    entry_t *entry;
+
+    if (is_spent(e, m)) {
+        if (has_letters(e))
+            post_letter(e, m);
+        else
+            let_go(e, m);
+        return;
+    }
+    entry = must_prepare(e, &m->folders[0].name, m, &f);
     entry->redeliveries = m->redeliveries;
     if ((m->flags & WIRE_REDELIVERED) != 0) {
         entry->redeliveries++;
@@ -353,14 +426,16 @@ static folder_t *promised_folder(engine_t *e, const wire_message_t *m)
 /* At the target's again: into the room that was reserved. */
 void on_fire(engine_t *e, const wire_message_t *m)
 {
-    folder_t *f = promised_folder(e, m);
+    folder_t *f;
     entry_t *entry;
 
+    if ((m->flags & WIRE_REDELIVERED) != 0) {
+        letter_comes(e, m);
+        return;
+    }
+    f = promised_folder(e, m);
     if (f == NULL) {
-        causer_t c = cause_of(e, m);
-        e->io.free(e->io.arg, m->memo);
-        e->figures.dropped++;
-        cause_told(e, &c);
+        let_go(e, m);
         return;
     }
     entry = must_prepare(e, &f->name, m, &f);

@@ -69,7 +69,8 @@ static const sense_t senses[WIRE_TYPES] = {
         {.from = ANYBODY, .least = 1, .most = 1, .own = OWN_FIRST, .flags = WIRE_REDELIVERED | WIRE_NO_ANSWER},
     [WIRE_HOLD] = {.from = SERVER, .memo = true, .whose = true, .least = 2, .most = 3, .own = OWN_FIRST},
     [WIRE_UNRESERVE] = {.from = SERVER, .least = 1, .most = 1, .own = OWN_FIRST},
-    [WIRE_FIRE] = {.from = SERVER, .memo = true, .least = 1, .most = 1, .own = OWN_FIRST},
+    [WIRE_FIRE] =
+        {.from = SERVER, .memo = true, .least = 1, .most = 1, .own = OWN_FIRST, .flags = WIRE_REDELIVERED},
     [WIRE_FIRED] = {.from = SERVER},
     [WIRE_NEXT] = {.from = SERVER,
                    .whose = true,

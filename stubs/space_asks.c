@@ -110,6 +110,7 @@ static void add(memo_stat_t *stat, const memo_stat_t *more)
     stat->waiters += more->waiters;
     stat->redelivered += more->redelivered;
     stat->dropped += more->dropped;
+    stat->dead_letters += more->dead_letters;
     stat->puts += more->puts;
     stat->takes += more->takes;
     stat->copies += more->copies;

@@ -41,6 +41,8 @@ static const struct {
     {"c13_holding", c13_holding, NULL, true},
     {"c13_anywhere", c13_anywhere, NULL, true},
     {"c13_drop", c13_drop, "size=64M&on_death=drop", true},
+    {"c13_letters", c13_letters, "size=64M&max_redeliveries=1&dead_letters=" LETTERS, true},
+    {"c13_spent", c13_spent, "size=64M&max_redeliveries=0", true},
     {"c14_limits", c14_limits, NULL, false},
     {"c14_refill", c14_refill, SMALL, false},
     {"c14_drained", c14_drained, SMALL, false},

@@ -335,14 +335,44 @@ static void foreign_files(void)
 static void wrong_options(void)
 {
     char text[500];
-    static const char *const options[] = {"?sise=1M",         "?size=1X", "?size=",  "?on_death=stay",
-                                          "?size=1M&size=2M", "?",        "?size=1", "?size=100K",
-                                          "?anonymous=yes",   "?=3"};
+    static const char *const options[] = {
+        "?sise=1M",         "?size=1X", "?size=",          "?on_death=stay",
+        "?size=1M&size=2M", "?",        "?size=1",         "?size=100K",
+        "?anonymous=yes",   "?=3",      "?dead_letters=x", "?max_redeliveries=0&on_death=drop"};
     const char *uri = space_fresh(NULL);
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         snprintf(text, sizeof text, "%.*s%s", (int)strcspn(uri, "?"), uri, options[i]);
         tap_ok(open_refused(text, MEMO_EINVAL), "URI: '%s' is MEMO_EINVAL", options[i]);
     }
+}
+
+/* How often memos are redelivered is the space's: who says otherwise is told so, and nothing has changed. */
+static void leases(const char *scheme)
+{
+    static const char *const others[] = {"max_redeliveries=2&dead_letters=bad", "max_redeliveries=3",
+                                         "max_redeliveries=3&dead_letters=worse"};
+    char text[200];
+    memo_space_t *s = NULL, *other = NULL;
+    snprintf(text, sizeof text, "%s:t-edge-leases-%d?size=4M", scheme, (int)getpid());
+    s = space_open(text);
+    strcat(text, "&max_redeliveries=3");
+    tap_ok(open_refused(text, MEMO_EINVAL), "leases: a space that has none gets none by being opened");
+    memo_close(s);
+    memo_unlink(text);
+    strcat(text, "&dead_letters=bad");
+    s = space_open(text);
+    tap_ok(memo_open(&other, text) == MEMO_OK && memo_close(other) == MEMO_OK, "leases: the same again");
+    *strstr(text, "&max") = '\0';
+    tap_ok(memo_open(&other, text) == MEMO_OK && memo_close(other) == MEMO_OK, "leases: or none said");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        strcat(strcat(text, "&"), others[i]);
+        tap_ok(open_refused(text, MEMO_EINVAL) && strstr(memo_errmsg(), "dead_letters=bad"), "leases: not %s: %s",
+               others[i], memo_errmsg());
+        *strstr(text, "&max") = '\0';
+    }
+    tap_is_int((int)stat_of(s).clients, 1, "leases: who was refused is no client");
+    memo_close(s);
+    memo_unlink(text);
 }
 
 /* A space that was removed goes on for those who have it; the name is free for another. */
@@ -579,6 +609,7 @@ static void run(const char *backend)
            backend);
     memo_close(s);
     anonymous(scheme);
+    leases(scheme);
 }
 
 int main(int argc, char **argv)

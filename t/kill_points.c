@@ -268,12 +268,17 @@ static bool reached(const char *scheme, const kp_op_t *op)
     return true;
 }
 
-static void run_op(const char *uri, const kp_op_t *op, uint64_t seed)
+static void run_op(const char *space, const kp_op_t *op, uint64_t seed)
 {
-    char scheme[16];
+    char scheme[16], uri[300];
     int status = 0;
     pid_t pid;
 
+    snprintf(uri, sizeof uri, "%s%s%s", space,
+             op->options == NULL          ? ""
+             : strchr(space, '?') != NULL ? "&"
+                                          : "?",
+             op->options != NULL ? op->options : "");
     snprintf(scheme, sizeof scheme, "%.*s", (int)strcspn(uri, ":"), uri);
     if ((op->buckets_only && strcmp(scheme, "shm-lock") == 0) || !reached(scheme, op)) {
         return;

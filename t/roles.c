@@ -92,8 +92,8 @@ static void numbers_of_mpmd(void)
 /* Every part of a URI counts. */
 static void differing_uris(void)
 {
-    memo_uri_t one = uri_of("mpi-latch", 2), others[7];
-    for (int i = 0; i < 7; i++) {
+    memo_uri_t one = uri_of("mpi-latch", 2), others[10];
+    for (int i = 0; i < 10; i++) {
         others[i] = one;
     }
     strcpy(others[0].scheme, "mpi-chain");
@@ -103,7 +103,10 @@ static void differing_uris(void)
     others[4].anonymous = true;
     others[5].servers = 1;
     others[6].nodes = 2;
-    for (int i = 0; i < 7; i++) {
+    others[7].max_redeliveries_given = true;
+    others[8].max_redeliveries = 2;
+    strcpy(others[9].dead_letters, "d");
+    for (int i = 0; i < 10; i++) {
         roles_word_t words[4] = {roles_word(&one, false), roles_word(&one, false), roles_word(&others[i], false),
                                  roles_word(&one, false)};
         uint32_t servers;

@@ -99,10 +99,28 @@ static void options(void)
     tap_ok(uri.anonymous && uri.name[0] == '\0', "... and has none");
     tap_is_int(parse("shm-bucket:mine?anonymous=1", &uri), MEMO_OK, "an anonymous space may have a name");
 
-    refused("shm-bucket:a?sise=1G", MEMO_EINVAL, "'sise'", "size, on_death, anonymous, mode and group");
-    refused("shm-bucket:a?servers=2", MEMO_EINVAL, "'servers'", "size, on_death, anonymous, mode and group");
-    refused("shm-bucket:a?SIZE=1G", MEMO_EINVAL, "'SIZE'", "size, on_death, anonymous, mode and group");
-    refused("shm-bucket:a?=1G", MEMO_EINVAL, "''", "size, on_death, anonymous, mode and group");
+    tap_is_int(parse("shm-bucket:a?dead_letters=d?=d&max_redeliveries=0", &uri), MEMO_OK,
+               "a limit on redeliveries");
+    tap_ok(uri.max_redeliveries_given && uri.max_redeliveries == 0 && strcmp(uri.dead_letters, "d?=d") == 0,
+           "... and where memos go then");
+    tap_is_int(parse("mpi-chain:?max_redeliveries=1000000000", &uri), MEMO_OK, "it is everywhere");
+    tap_ok(uri.max_redeliveries == 1000000000 && uri.dead_letters[0] == '\0', "... and they may go nowhere");
+    refused("shm-bucket:a?max_redeliveries=1000000001", MEMO_EINVAL, "max_redeliveries=1000000001", "from 0 to");
+    refused("shm-bucket:a?max_redeliveries=-1", MEMO_EINVAL, "max_redeliveries=-1", "max_redeliveries=3");
+    refused("shm-bucket:a?max_redeliveries=3x", MEMO_EINVAL, "max_redeliveries=3x", "max_redeliveries=3");
+    refused("shm-bucket:a?dead_letters=d", MEMO_EINVAL, "dead_letters=d", "max_redeliveries=n");
+    refused("mpi-latch:?max_redeliveries=3&on_death=drop", MEMO_EINVAL, "on_death=drop", "leave that out");
+    refused("shm-bucket:a?max_redeliveries=3&dead_letters=a23456789b23456789c23456789d23456789e23456789f23456789"
+            "g23456789h23456789i23456789j23456789k23456789l23456789abcde",
+            MEMO_EINVAL, "dead_letters=a23456789", "at most 112 bytes, not 113");
+    refused("shm-bucket:a?sise=1G", MEMO_EINVAL, "'sise'",
+            "size, on_death, max_redeliveries, dead_letters, anonymous, mode and group");
+    refused("shm-bucket:a?servers=2", MEMO_EINVAL, "'servers'",
+            "size, on_death, max_redeliveries, dead_letters, anonymous, mode and group");
+    refused("shm-bucket:a?SIZE=1G", MEMO_EINVAL, "'SIZE'",
+            "size, on_death, max_redeliveries, dead_letters, anonymous, mode and group");
+    refused("shm-bucket:a?=1G", MEMO_EINVAL, "''",
+            "size, on_death, max_redeliveries, dead_letters, anonymous, mode and group");
     refused("shm-bucket:a?size=1G&size=1G", MEMO_EINVAL, "size", "twice");
     refused("shm-bucket:a?size=", MEMO_EINVAL, "size", "no value");
     refused("shm-bucket:a?size", MEMO_EINVAL, "'size'", "option=value");
@@ -112,7 +130,6 @@ static void options(void)
     refused("shm-bucket:a?on_death=keep", MEMO_EINVAL, "on_death=keep", "on_death=return");
     refused("shm-bucket:a?anonymous=yes", MEMO_EINVAL, "anonymous=yes", "anonymous=1");
     refused("shm-bucket:a?durable=sync", MEMO_ENOTSUP, "durable=sync", "not in this version");
-    refused("shm-bucket:a?max_redeliveries=3", MEMO_ENOTSUP, "'3'", "not in this version");
 }
 
 static void access_options(void)
@@ -139,7 +156,8 @@ static void access_options(void)
     refused("shm-bucket:a?group=99999999999999999999", MEMO_EINVAL, "99999999999999999999", "number");
     refused("shm-bucket:?anonymous=1&mode=600", MEMO_EINVAL, "mode", "anonymous");
     refused("shm-bucket:?anonymous=1&group=0", MEMO_EINVAL, "group", "anonymous");
-    refused("mpi-latch:?mode=600", MEMO_EINVAL, "'mode'", "size, on_death, servers, nodes and transport");
+    refused("mpi-latch:?mode=600", MEMO_EINVAL, "'mode'",
+            "size, on_death, max_redeliveries, dead_letters, servers, nodes and transport");
 }
 
 static void options_over_mpi(void)
@@ -160,9 +178,12 @@ static void options_over_mpi(void)
     tap_is_int(parse("mpi-latch:?on_death=drop", &uri), MEMO_OK, "on_death is everywhere");
     tap_ok(uri.on_death == MEMO_ON_DEATH_DROP, "... and read");
 
-    refused("mpi-latch:?anonymous=1", MEMO_EINVAL, "'anonymous'", "size, on_death, servers, nodes and transport");
-    refused("mpi-latch:?durable=sync", MEMO_EINVAL, "'durable'", "size, on_death, servers, nodes and transport");
-    refused("mpi-latch:?server=2", MEMO_EINVAL, "'server'", "size, on_death, servers, nodes and transport");
+    refused("mpi-latch:?anonymous=1", MEMO_EINVAL, "'anonymous'",
+            "size, on_death, max_redeliveries, dead_letters, servers, nodes and transport");
+    refused("mpi-latch:?durable=sync", MEMO_EINVAL, "'durable'",
+            "size, on_death, max_redeliveries, dead_letters, servers, nodes and transport");
+    refused("mpi-latch:?server=2", MEMO_EINVAL, "'server'",
+            "size, on_death, max_redeliveries, dead_letters, servers, nodes and transport");
     refused("mpi-latch:?servers=0", MEMO_EINVAL, "servers=0", "servers=2");
     refused("mpi-latch:?servers=two", MEMO_EINVAL, "servers=two", "servers=2");
     refused("mpi-latch:?servers=2K", MEMO_EINVAL, "servers=2K", "servers=2");
@@ -175,8 +196,10 @@ static void options_over_mpi(void)
     refused("mpi-latch:?transport=postbox", MEMO_ENOTSUP, "transport=postbox", "not in this version");
     refused("mpi-latch:?transport=pigeon", MEMO_EINVAL, "transport=pigeon", "transport=send");
     refused("mpi-latch:?mirror=1", MEMO_ENOTSUP, "mirror=1", "not in this version");
-    refused("shm-lock:a?nodes=2", MEMO_EINVAL, "'nodes'", "size, on_death, anonymous, mode and group");
-    refused("shm-lock:a?transport=send", MEMO_EINVAL, "'transport'", "size, on_death, anonymous, mode and group");
+    refused("shm-lock:a?nodes=2", MEMO_EINVAL, "'nodes'",
+            "size, on_death, max_redeliveries, dead_letters, anonymous, mode and group");
+    refused("shm-lock:a?transport=send", MEMO_EINVAL, "'transport'",
+            "size, on_death, max_redeliveries, dead_letters, anonymous, mode and group");
 }
 
 /* The schemes are the backends' table, asked through the public calls. */

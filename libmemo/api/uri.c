@@ -224,13 +224,33 @@ static int refuse_durable(piece_t value, memo_uri_t *uri)
     return memo_error(MEMO_ENOTSUP, "durable=%.*s: durable spaces are not in this version", SHOWN(value));
 }
 
-static int refuse_redeliveries(piece_t value, memo_uri_t *uri)
+#define REDELIVERIES_MOST 1000000000
+
+static int read_max_redeliveries(piece_t value, memo_uri_t *uri)
 {
-    (void)uri;
-    return memo_error(MEMO_ENOTSUP,
-                      "'%.*s': limits on redeliveries are not in this version; memo_redeliveries() "
-                      "tells how often a memo went back",
-                      SHOWN(value));
+    uint64_t number = 0;
+    bool overflow = false;
+    size_t digits = read_digits(value, &number, &overflow);
+
+    if (digits != value.length || overflow || number > REDELIVERIES_MOST) {
+        return memo_error(MEMO_EINVAL,
+                          "max_redeliveries=%.*s is not a number of times: write one from 0 to %d, as in "
+                          "max_redeliveries=3",
+                          SHOWN(value), REDELIVERIES_MOST);
+    }
+    uri->max_redeliveries = (uint32_t)number;
+    uri->max_redeliveries_given = true;
+    return MEMO_OK;
+}
+
+static int read_dead_letters(piece_t value, memo_uri_t *uri)
+{
+    if (value.length > MEMO_NAME_MAX) {
+        return memo_error(MEMO_EINVAL, "dead_letters=%.*s...: the name of a folder has at most %d bytes, not %zu",
+                          SHOWN(value), MEMO_NAME_MAX, value.length);
+    }
+    memcpy(uri->dead_letters, value.at, value.length);
+    return MEMO_OK;
 }
 
 /* A number of servers or nodes. No machine has so many that the limit matters; it keeps sums of them in 32 bits. */
@@ -296,8 +316,8 @@ static const struct {
     {"nodes", OVER_MPI, read_nodes},
     {"transport", OVER_MPI, read_transport},
     {"mirror", OVER_MPI, refuse_mirror},
-    {"max_redeliveries", EVERYWHERE, refuse_redeliveries},
-    {"dead_letters", EVERYWHERE, refuse_redeliveries},
+    {"max_redeliveries", EVERYWHERE, read_max_redeliveries},
+    {"dead_letters", EVERYWHERE, read_dead_letters},
 };
 
 #define OPTIONS (sizeof options / sizeof options[0])
@@ -328,8 +348,8 @@ static int read_option(piece_t option, memo_uri_t *uri, unsigned *seen)
     }
     if (i == OPTIONS) {
         return memo_error(MEMO_EINVAL, "%s has no option '%.*s': it has %s", uri->scheme, SHOWN(name),
-                          mpi ? "size, on_death, servers, nodes and transport"
-                              : "size, on_death, anonymous, mode and group");
+                          mpi ? "size, on_death, max_redeliveries, dead_letters, servers, nodes and transport"
+                              : "size, on_death, max_redeliveries, dead_letters, anonymous, mode and group");
     }
     if (value.length == 0) {
         return memo_error(MEMO_EINVAL, "option %s has no value", options[i].name);
@@ -339,6 +359,26 @@ static int read_option(piece_t option, memo_uri_t *uri, unsigned *seen)
     }
     *seen |= 1u << i;
     return options[i].read(value, uri);
+}
+
+/* Options that say something only together, or cannot be meant together. */
+static int agree(const memo_uri_t *uri)
+{
+    if (uri->dead_letters[0] != '\0' && !uri->max_redeliveries_given) {
+        return memo_error(MEMO_EINVAL,
+                          "dead_letters=%s needs max_redeliveries=n: how often a memo is redelivered before it "
+                          "goes there",
+                          uri->dead_letters);
+    }
+    if (uri->max_redeliveries_given && uri->on_death == MEMO_ON_DEATH_DROP) {
+        return memo_error(MEMO_EINVAL,
+                          "with on_death=drop nothing is ever redelivered: leave that out, or max_redeliveries");
+    }
+    if (uri->name[0] == '\0' && !uri->anonymous && !uri_is_mpi(uri->scheme)) {
+        return memo_error(MEMO_EINVAL, "the space has no name: write %s:name, or %s:?anonymous=1 for a private one",
+                          uri->scheme, uri->scheme);
+    }
+    return MEMO_OK;
 }
 
 int uri_rest(const char *text, memo_uri_t *uri)
@@ -364,9 +404,5 @@ int uri_rest(const char *text, memo_uri_t *uri)
     if (uri->group_given && uri->mode == 0) {
         uri->mode = 0660;
     }
-    if (result == MEMO_OK && uri->name[0] == '\0' && !uri->anonymous && !uri_is_mpi(uri->scheme)) {
-        return memo_error(MEMO_EINVAL, "the space has no name: write %s:name, or %s:?anonymous=1 for a private one",
-                          uri->scheme, uri->scheme);
-    }
-    return result;
+    return result == MEMO_OK ? agree(uri) : result;
 }

@@ -381,7 +381,7 @@ static int format(region_t *r, void *arg)
     root->size = r->size;
     root->on_death_drop = o->on_death_drop;
     heap_format(r, root, REGION_COMMITTED_AT_START);
-    return o->format(r, root);
+    return o->format(r, root, o->format_arg);
 }
 
 /* Of everything that two builds must agree on. */

@@ -66,7 +66,7 @@ typedef struct log_entry {
 /* Figures that each party counts for itself; memo_stat adds them up. */
 typedef struct node_counts {
     _Atomic uint64_t puts, takes, copies, slot_messages, lock_waits, parks, wakes, redelivered, dropped;
-    _Atomic uint64_t made, unmade; /* of the layer above */
+    _Atomic uint64_t made, unmade, letters; /* of the layer above */
 } node_counts_t;
 
 /* Only the party itself counts: no read-modify-write. */
@@ -270,7 +270,8 @@ typedef struct node_options {
     bool group_given;
     uint64_t fingerprint; /* of the layer above */
     const node_user_t *user;
-    int (*format)(region_t *r, node_root_t *root); /* fills the root's user part of a new region */
+    int (*format)(region_t *r, node_root_t *root, const void *arg); /* fills the root's user part of a new region */
+    const void *format_arg;
     int32_t rank;
     uint32_t ranks;
     uint64_t run;

@@ -35,12 +35,10 @@ static void memo_back(self_t *s, offset_t at, bool drop)
 {
     struct memo *m = node_at(s, at);
 
-    if (drop && m->origin != 0) {
-        node_count_one(&s->body->counts.dropped);
-        free_memo(s, m);
-        return;
-    }
-    deliver_back(s, m, true);
+    if (drop && m->origin != 0)
+        lease_drop(s, m);
+    else
+        lease_back(s, m, true);
 }
 
 static void retire_started(self_t *s, shm_body_t *b)

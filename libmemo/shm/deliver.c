@@ -372,7 +372,7 @@ void room_made(self_t *s, const record_t *r)
     wait_wake(&s->root->rooms, INT_MAX);
 }
 
-/* ---- giving back, freeing -------------------------------------------------------------------------------- */
+/* ---- freeing --------------------------------------------------------------------------------------------- */
 
 void free_memo(self_t *s, struct memo *m)
 {
@@ -380,39 +380,4 @@ void free_memo(self_t *s, struct memo *m)
     hand_free_begin(s, m);
     origins_drop(s, m, NULL);
     hand_free_end(s);
-}
-
-static void leave_hand_marked(self_t *s, struct memo *m, record_t *r, void *arg)
-{
-    const bool *mark = arg;
-
-    hand_give(s, m);
-    origins_drop(s, m, r);
-    if (*mark)
-        log_u32(s, &m->redeliveries, m->redeliveries + 1);
-}
-
-void deliver_back(self_t *s, struct memo *m, bool mark)
-{
-    record_t *r;
-    bucket_t *b;
-    int result;
-
-    if (m->origin == 0) {
-        free_memo(s, m);
-        return;
-    }
-    r = record_at(s, m->origin);
-    s->from_reserve = true; /* it has to go somewhere, however full the space is */
-    do {
-        b = table_lock(s, r->hash);
-        result = deliver(s, r, m, DELIVER_HEAD, leave_hand_marked, &mark);
-        table_unlock_arrived(s, b);
-        if (result != MEMO_OK)
-            repair_look(s, WAIT_TICK_NS / 2); /* only memory to deliver with is missing: others will free some */
-    } while (result != MEMO_OK);
-    s->from_reserve = false;
-    if (mark)
-        node_count_one(&s->body->counts.redelivered);
-    deliver_finish(s);
 }

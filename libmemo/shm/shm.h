@@ -110,6 +110,14 @@ typedef struct run {
     uint64_t opened[RUN_RANKS / 64]; /* ranks that have opened the space at some time */
 } run_t;
 
+/* How often a memo goes back to its folder because its holder died or closed, and what becomes of it then. All of
+ * it is compared by its bytes. */
+typedef struct lease {
+    uint32_t limited; /* else as often as need be */
+    uint32_t most;
+    memo_folder_t letters; /* where it goes then; an invalid one: it is dropped */
+} lease_t;
+
 typedef struct shm_root {
     lock_t single; /* shm-lock: the one lock */
     uint32_t one_lock;
@@ -120,6 +128,7 @@ typedef struct shm_root {
     lock_t quiet_lock;
     _Atomic uint32_t quiet_dirty;     /* some requests may be QUIETING */
     _Atomic uint32_t quiet_committed; /* and will be QUIET */
+    lease_t lease;                    /* written when the region is made */
     run_t runs[RUNS];
     bucket_t first[TABLE_FIRST_BUCKETS];
 } shm_root_t;
@@ -362,13 +371,27 @@ int deliver(self_t *s, record_t *r, struct memo *m, deliver_where_t where, deliv
 /* After unlocking: wakes the receivers, puts the delayed ones, tidies. */
 void deliver_finish(self_t *s);
 
-/* A memo in some hand goes to the head of the folder it comes from, marked when `mark`; or is freed. */
-void deliver_back(self_t *s, struct memo *m, bool mark);
-
 int put_memo(self_t *s, const memo_folder_t *folder, struct memo *m, int64_t deadline);
 int put_delayed(self_t *s, const memo_folder_t *trigger, const memo_folder_t *target, struct memo *m);
 void fire_delayed(self_t *s, shm_body_t *body);
 void free_memo(self_t *s, struct memo *m);
+
+/* ---- lease.c --------------------------------------------------------------------------------------------- */
+
+/* That of a region which is made by that URI; and whether the URI agrees with that of one which is there
+ * (MEMO_EINVAL). */
+void lease_format(node_root_t *root, const memo_uri_t *uri);
+int lease_agree(const node_root_t *root, const memo_uri_t *uri);
+
+/*
+ * A memo in some hand goes to the head of the folder it comes from, or is freed if it comes from none. With `mark`
+ * (its holder died or closed) it is marked, and once that was done as often as may be it goes to the dead letters,
+ * or is dropped.
+ */
+void lease_back(self_t *s, struct memo *m, bool mark);
+
+/* It is freed, and counted as dropped. */
+void lease_drop(self_t *s, struct memo *m);
 
 /* ---- select.c -------------------------------------------------------------------------------------------- */
 

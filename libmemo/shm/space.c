@@ -23,10 +23,16 @@ static self_t *enter(memo_space_t *space, int *result)
 
 /* ---- opening and closing --------------------------------------------------------------------------------- */
 
-static int format_one_lock(region_t *r, node_root_t *root)
+static int format(region_t *r, node_root_t *root, const void *arg)
+{
+    lease_format(root, arg);
+    return table_format(r, root);
+}
+
+static int format_one_lock(region_t *r, node_root_t *root, const void *arg)
 {
     ((shm_root_t *)(void *)root->user)->one_lock = 1;
-    return table_format(r, root);
+    return format(r, root, arg);
 }
 
 /* MEMO_RUN=ID:RANK:RANKS, with RANK "leader" for the launcher itself, as `memo run` sets it. */
@@ -93,7 +99,8 @@ static node_options_t options_of(const memo_uri_t *uri)
                         .group_given = uri->group_given,
                         .fingerprint = sizeof(shm_root_t) ^ sizeof(record_t) << 16 ^ sizeof(request_t) << 32,
                         .user = &shm_node_user,
-                        .format = strcmp(uri->scheme, "shm-lock") == 0 ? format_one_lock : table_format};
+                        .format = strcmp(uri->scheme, "shm-lock") == 0 ? format_one_lock : format,
+                        .format_arg = uri};
 
     read_run(&o);
     return o;
@@ -114,6 +121,11 @@ static int open_node(shm_space_t *sp, const memo_uri_t *uri)
     result = node_open(&sp->node, &o);
     if (result != MEMO_OK)
         return result;
+    result = lease_agree(sp->node.root, uri);
+    if (result != MEMO_OK) {
+        node_close(&sp->node);
+        return result;
+    }
     sp->rank = o.rank < 0 ? 0 : o.rank;
     sp->ranks = o.rank < 0 ? 1 : (int)o.ranks;
     init_requests(sp);
@@ -446,6 +458,7 @@ static void fill_counts(self_t *s, memo_stat_t *stat)
     stat->deaths = atomic_load(&s->root->deaths);
     stat->redelivered = atomic_load(&counts.redelivered);
     stat->dropped = atomic_load(&counts.dropped);
+    stat->dead_letters = atomic_load(&counts.letters);
     stat->puts = atomic_load(&counts.puts);
     stat->takes = atomic_load(&counts.takes);
     stat->copies = atomic_load(&counts.copies);

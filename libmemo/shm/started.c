@@ -442,7 +442,7 @@ int started_cancel(memo_request_t *r)
     }
     collect(sp, s, q, &m, &which);
     if (m != NULL)
-        deliver_back(sp->common, m, false);
+        lease_back(sp->common, m, false);
     leave(sp, s);
     return MEMO_OK;
 }

@@ -37,7 +37,7 @@
  * The hash is carried and recomputed: so it is a checksum of the name too, and no folder comes out of here that
  * memo_folder_bytes() or memo_folder_at() would not have made. It costs less than the copying.
  *
- * A figure of a stat: 20 numbers. A record of the folders' list:
+ * A figure of a stat: 21 numbers. A record of the folders' list:
  *
  *   hash         0    8
  *   kind         8    1
@@ -334,7 +334,7 @@ bool codec_first_folder(const void *from, size_t size, memo_folder_t *folder)
 
 /* ---- figures and records ------------------------------------------------------------------------------------ */
 
-_Static_assert(sizeof(memo_stat_t) == CODEC_STAT_BYTES, "a stat is its 20 figures");
+_Static_assert(sizeof(memo_stat_t) == CODEC_STAT_BYTES, "a stat is its 21 figures");
 
 void codec_write_stat(const memo_stat_t *stat, void *to)
 {

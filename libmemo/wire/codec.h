@@ -33,7 +33,7 @@ bool codec_has_memo(const void *from, size_t size);
 bool codec_first_folder(const void *from, size_t size, memo_folder_t *folder);
 
 /* The figures of WIRE_STAT's answer, in the order of memo_stat_t. Read: MEMO_OK, or MEMO_ECORRUPT by its size. */
-#define CODEC_STAT_BYTES (20 * 8)
+#define CODEC_STAT_BYTES (21 * 8)
 void codec_write_stat(const memo_stat_t *stat, void *to);
 int codec_read_stat(const void *from, size_t size, memo_stat_t *stat);
 

@@ -20,10 +20,11 @@ typedef struct word {
     party_id_t mailbox;
 } word_t;
 
-static int format(region_t *r, node_root_t *root)
+static int format(region_t *r, node_root_t *root, const void *arg)
 {
     (void)r; /* the servers have the folders in their own memory */
     (void)root;
+    (void)arg;
     return MEMO_OK;
 }
 

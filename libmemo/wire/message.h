@@ -66,7 +66,8 @@ typedef enum wire_type {
     /* Server to server. */
     WIRE_HOLD,      /* folders and memo of a DELAY: a delayed put whose room is reserved, to the trigger's server */
     WIRE_UNRESERVE, /* folder: it could not be held; number[0] bytes */
-    WIRE_FIRE,      /* folder, memo: a delayed put fires into its target; number[0] the cause -> FIRED */
+    WIRE_FIRE,      /* folder, memo: a delayed put fires into its target, or, with flag REDELIVERED, a memo goes to
+                       the dead letters, marked; number[0] the cause -> FIRED */
     WIRE_FIRED,     /* number[0]: that, and all it caused, has taken effect */
     WIRE_NEXT,      /* a chain goes on: as CHAIN, `client` says whose; the folders of this server and later ones */
     WIRE_UNLOCK, /* the chain of `client` is over here; flag TAKE: its join takes effect: ANSWERs to the client */
@@ -91,7 +92,7 @@ typedef enum wire_type {
 
 enum {
     WIRE_WAIT = 1,         /* PUT: wait for room */
-    WIRE_REDELIVERED = 2,  /* RETURN: one redelivery more */
+    WIRE_REDELIVERED = 2,  /* RETURN, FIRE: one redelivery more */
     WIRE_NO_ANSWER = 4,    /* RETURN: by who found the holder dead */
     WIRE_COPY = 8,         /* SELECT, LATCH, LINK, CHAIN: a copy */
     WIRE_UNTIL_QUIET = 16, /* SELECT, LATCH: takes part in quiet */

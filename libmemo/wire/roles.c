@@ -38,6 +38,9 @@ roles_word_t roles_word(const memo_uri_t *uri, bool server)
         digest = digest_text(digest, uri->name);
         digest = digest_number(digest, uri->size);
         digest = digest_number(digest, (uint64_t)uri->on_death);
+        digest = digest_number(digest, uri->max_redeliveries_given);
+        digest = digest_number(digest, uri->max_redeliveries);
+        digest = digest_text(digest, uri->dead_letters);
         digest = digest_number(digest, uri->anonymous);
         digest = digest_number(digest, uri->servers);
         digest = digest_number(digest, uri->nodes);
@@ -65,12 +68,20 @@ static void append_number(char *text, size_t room, bool *first, const char *opti
 void roles_uri_text(const memo_uri_t *uri, char *text, size_t room)
 {
     bool first = true;
+    char digits[24];
     snprintf(text, room, "%s:%s", uri->scheme, uri->name);
     append_number(text, room, &first, "servers", uri->servers);
     append_number(text, room, &first, "nodes", uri->nodes);
     append_number(text, room, &first, "size", uri->size);
     if (uri->on_death == MEMO_ON_DEATH_DROP) {
         append(text, room, &first, "on_death", "drop");
+    }
+    if (uri->max_redeliveries_given) {
+        snprintf(digits, sizeof digits, "%" PRIu32, uri->max_redeliveries);
+        append(text, room, &first, "max_redeliveries", digits);
+    }
+    if (uri->dead_letters[0] != '\0') {
+        append(text, room, &first, "dead_letters", uri->dead_letters);
     }
 }
 

@@ -35,6 +35,9 @@ void c13_waiting(memo_space_t *s);
 void c13_holding(memo_space_t *s);
 void c13_anywhere(memo_space_t *s);
 void c13_drop(memo_space_t *s); /* on_death=drop */
+#define LETTERS "dead-letters"
+void c13_letters(memo_space_t *s); /* max_redeliveries=1&dead_letters=LETTERS */
+void c13_spent(memo_space_t *s);   /* max_redeliveries=0 */
 void c14_limits(memo_space_t *s);
 void c14_refill(memo_space_t *s); /* this and those below: in a space of 4M */
 void c14_drained(memo_space_t *s);

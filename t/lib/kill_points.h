@@ -148,6 +148,7 @@ typedef struct kp_op {
     void (*act)(kp_victim_t *v);          /* what is stepped through */
     void (*meanwhile)(kp_scene_t *scene); /* what survivors do while the victim stands still, before it is killed */
     void (*after)(kp_scene_t *scene);     /* what must hold then */
+    const char *options;                  /* of its space, besides size= */
     bool closed;
     bool slow;         /* so many instructions that a sample is made of fewer kills */
     bool buckets_only; /* with one lock for all nobody could do anything meanwhile */

@@ -6,7 +6,7 @@
 
 #include "t/lib/kill_points.h"
 
-enum { A, B, C, D, E, LONG = KP_FOLDERS - 1 };
+enum { A, B, C, D, E, LETTERS = 6, LONG = KP_FOLDERS - 1 };
 
 #define IN(folder) (1u << (folder))
 #define ANYWHERE (~0u)
@@ -633,6 +633,35 @@ static void after_repair(kp_scene_t *s)
     kp_expect(s, X, 1, 1, IN(D));
 }
 
+/* What the dead held, and what was under way to them, is a dead letter at once. */
+static void after_letters(kp_scene_t *s)
+{
+    kp_workers_done(s);
+    kp_drain(s);
+    kp_expect(s, P, 1, 1, IN(LETTERS));
+    kp_expect(s, R, 1, 1, IN(B));
+    kp_expect(s, X, 1, 1, IN(LETTERS));
+    for (unsigned i = 0; i < s->found_count; i++) {
+        if (s->found[i].redeliveries != (s->found[i].id != R)) {
+            kp_wrong(s, "memo %u was redelivered %u times", (unsigned)s->found[i].id, s->found[i].redeliveries);
+        }
+    }
+}
+
+static void letters_are_awaited(kp_scene_t *s)
+{
+    p_and_r_apart(s);
+    kp_work(s, 0, KP_GET, LETTERS, 1);
+}
+
+static void after_spent(kp_scene_t *s)
+{
+    kp_drain(s);
+    kp_expect(s, P, 0, 0, ANYWHERE);
+    kp_expect(s, R, 1, 1, IN(B));
+    kp_expect(s, X, 0, 0, ANYWHERE);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------- */
 
 #define OP(n, p, e, ac, af)                                                                                        \
@@ -700,6 +729,27 @@ const kp_op_t kp_ops[] = {
      .enter = somebody_dies,
      .act = look_around,
      .after = after_repair,
+     .slow = true},
+    {.name = "repair-letters",
+     .prepare = p_and_r_apart,
+     .enter = somebody_dies,
+     .act = look_around,
+     .after = after_letters,
+     .options = "max_redeliveries=0&dead_letters=fg",
+     .slow = true},
+    {.name = "repair-letters-awaited",
+     .prepare = letters_are_awaited,
+     .enter = somebody_dies,
+     .act = look_around,
+     .after = after_letters,
+     .options = "max_redeliveries=0&dead_letters=fg",
+     .slow = true},
+    {.name = "repair-spent",
+     .prepare = p_and_r_apart,
+     .enter = somebody_dies,
+     .act = look_around,
+     .after = after_spent,
+     .options = "max_redeliveries=0",
      .slow = true},
 };
 

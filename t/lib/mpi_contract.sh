@@ -54,6 +54,8 @@ contract_all() {
         mortals $((n + 1)) "&size=64M" c13_anywhere
     done
     mortals 3 "&size=64M&on_death=drop" c13_drop # the victim is not the only one of its node
+    mortals 6 "&size=64M&max_redeliveries=1&dead_letters=dead-letters" c13_letters
+    mortals 4 "&size=64M&max_redeliveries=0" c13_spent
     mortals 5 "&size=64M" c17_deaths
     for test in c14_refill c14_drained c14_room c14_mixed; do
         clients 2 "&size=4M" $test

@@ -45,8 +45,9 @@ static void unlink_region(void)
         region_unlink(name, "near-test");
 }
 
-static int format(region_t *r, node_root_t *root)
+static int format(region_t *r, node_root_t *root, const void *arg)
 {
+    (void)arg;
     (void)r;
     (void)root;
     return MEMO_OK;

@@ -70,8 +70,9 @@ static const node_user_t user = {
 
 _Static_assert(BENCH_BLOCKS * sizeof(offset_t) <= BODY_USER_BYTES, "a party's blocks fit its body");
 
-static int format(region_t *r, node_root_t *root)
+static int format(region_t *r, node_root_t *root, const void *arg)
 {
+    (void)arg;
     (void)r;
     (void)root;
     _Static_assert(sizeof(bench_root_t) <= NODE_USER_BYTES, "the layer's root fits");
