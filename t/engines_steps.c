@@ -1,6 +1,6 @@
 /*
  * engines_steps.c - an engine, step by step, where schedules at random (t/engines.c) would hardly ever come: what
- * waits behind a chain's lock, servers that die, and selects that must look twice.
+ * waits behind a chain's lock, servers that die, selects that must look twice, and dead letters.
  */
 #include "t/lib/engines_alone.h"
 #include "t/lib/engines_whole.h"
@@ -255,6 +255,82 @@ static void check_unreserve(void)
     engine_free(alone);
 }
 
+/* ---- dead letters -------------------------------------------------------------------------------------------- */
+
+/* A memo whose holder has died. */
+static void comes_back(wire_type_t type, uint32_t from, const memo_folder_t *name, uint32_t redeliveries,
+                       uint64_t cause)
+{
+    wire_folder_t f = {.name = *name};
+    wire_memo_t *memo = alone_memo();
+    alone_sent.count = 0;
+    engine_receive(alone, &(wire_message_t){.type = type,
+                                            .flags = WIRE_REDELIVERED | (type == WIRE_RETURN ? WIRE_NO_ANSWER : 0),
+                                            .from = from,
+                                            .client = from,
+                                            .folders = &f,
+                                            .count = 1,
+                                            .number = {cause},
+                                            .memo = memo,
+                                            .size = memo->size,
+                                            .redeliveries = redeliveries});
+}
+
+static engine_figures_t figures(void)
+{
+    engine_figures_t f;
+    engine_look(alone, &f);
+    return f;
+}
+
+/* What the server says of itself when it is asked whether it is quiet. */
+static bool says_quiet(uint64_t round)
+{
+    engine_receive(alone, &(wire_message_t){.type = WIRE_PROBE, .number = {round}});
+    return alone_sent.type == WIRE_PROBED && alone_sent.result == MEMO_OK;
+}
+
+/* Folder 0 of server 2 has the dead letters; a memo goes back once. */
+static void check_letters(void)
+{
+    alone_begin(1);
+    engine_redelivers(alone, 1, &alone_names[2][0]);
+    comes_back(WIRE_RETURN, 2, &alone_names[1][0], 0, 0);
+    tap_ok(figures().redelivered == 1 && figures().memos == 1, "a memo that may be redelivered is in its folder");
+    comes_back(WIRE_RETURN, 2, &alone_names[1][0], 1, 0);
+    tap_ok(alone_sent.count == 1 && alone_sent.to == 2 && alone_sent.type == WIRE_FIRE && figures().memos == 1,
+           "one that may not goes to the server of the dead letters");
+    tap_ok(!says_quiet(1), "it is not quiet while it is on its way");
+    engine_receive(alone, &(wire_message_t){.type = WIRE_FIRED, .from = 2, .client = 2, .number = {1}});
+    tap_ok(says_quiet(2), "but when it is there");
+    receive_plain(WIRE_GONE, A, 2, 0);
+    comes_back(WIRE_RETURN, B, &alone_names[1][0], 1, 0);
+    tap_ok(figures().redelivered == 2 && figures().memos == 2 && figures().dropped == 0,
+           "when that server has died, it goes back to its folder instead");
+    engine_free(alone);
+    alone_begin(2);
+    engine_redelivers(alone, 1, &alone_names[2][0]);
+    wire_folder_t f = {.name = alone_names[2][0]};
+    engine_receive(
+        alone,
+        &(wire_message_t){.type = WIRE_LIMIT, .from = A, .client = A, .folders = &f, .count = 1, .number = {1}});
+    comes_back(WIRE_FIRE, 1, &alone_names[2][0], 1, 7);
+    comes_back(WIRE_FIRE, 1, &alone_names[2][0], 1, 8);
+    tap_ok(figures().letters == 2 && figures().memos == 2 && alone_sent.to == 1 && alone_sent.type == WIRE_FIRED,
+           "dead letters come in whatever the limit, and who sent them is told");
+    comes_back(WIRE_RETURN, 1, &alone_names[2][0], 9, 0);
+    tap_ok(figures().redelivered == 1 && figures().memos == 3, "taken from there, they go back there");
+    comes_back(WIRE_RETURN, 1, &alone_names[2][1], 1, 0);
+    tap_ok(figures().letters == 3 && figures().memos == 4, "from folders of that server, too, they come there");
+    engine_free(alone);
+    alone_begin(1);
+    engine_redelivers(alone, 0, NULL);
+    comes_back(WIRE_RETURN, 2, &alone_names[1][0], 0, 0);
+    tap_ok(figures().dropped == 1 && figures().memos == 0 && alone_alive == 0,
+           "without dead letters they are dropped");
+    engine_free(alone);
+}
+
 int main(void)
 {
     for (size_t i = 0; i < sizeof behind / sizeof behind[0]; i++) {
@@ -266,5 +342,6 @@ int main(void)
     check_second_phase();
     check_oldest();
     check_unreserve();
+    check_letters();
     return tap_done();
 }
