@@ -229,9 +229,11 @@ static void print_space(const patient_t *p, const char *uri)
 static int verdict(const findings_t *before, const findings_t *after)
 {
     if (before->dead > 0) {
-        printf("repaired     %zu dead; %" PRIu64 " memos went back to their folders, %" PRIu64 " were dropped\n",
+        printf("repaired     %zu dead; %" PRIu64 " memos went back to their folders, %" PRIu64
+               " to the dead letters, %" PRIu64 " were dropped\n",
                before->dead > after->dead ? before->dead - after->dead : 0,
-               after->redelivered - before->redelivered, after->dropped - before->dropped);
+               after->redelivered - before->redelivered, after->letters - before->letters,
+               after->dropped - before->dropped);
     }
     for (size_t i = 0; i < after->count; i++) {
         printf("DAMAGE       %s\n", after->text[i]);

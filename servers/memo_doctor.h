@@ -56,7 +56,7 @@ typedef struct findings {
     used_t used[USES];
     uint64_t capacity;
     uint64_t leaked_blocks, leaked_bytes; /* nothing refers to them */
-    uint64_t deaths, redelivered, dropped;
+    uint64_t deaths, redelivered, dropped, letters;
 } findings_t;
 
 typedef struct reference reference_t;

@@ -213,6 +213,7 @@ static void add_counts(patient_t *p, const node_counts_t *counts)
 {
     p->found->redelivered += atomic_load(&counts->redelivered);
     p->found->dropped += atomic_load(&counts->dropped);
+    p->found->letters += atomic_load(&counts->letters);
 }
 
 static void walk_body(patient_t *p, const body_t *b, party_id_t id, sick_client_t *c)
