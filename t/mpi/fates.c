@@ -770,8 +770,8 @@ static void unsaid(void)
     tap_ok(in[0] == 0 && in[1] == 1, "and puts it into another one's folder before he dies: there it is, alone");
 }
 
-/* What the victim takes from its own node's server does not get to the other one's whole: that one passes it on, back
- * to its folder; and it is quiet only once it was there, and then it is. */
+/* What the victim takes from its own node's server does not get to the other one's whole: that one passes it on,
+ * back to its folder; and it is quiet only once it was there, and then it is. */
 static void passed_on(void)
 {
     const memo_folder_t f[2] = {folder_of(0), folder_of(1)};
