@@ -201,9 +201,21 @@ static void died(uint32_t peer, void *arg)
     launch_broken(((loop_t *)arg)->launch);
 }
 
+static bool is_far(uint32_t server, void *arg)
+{
+    const loop_t *l = arg;
+
+    return !launch_near(l->launch, server);
+}
+
 dead_t loop_dead(loop_t *l)
 {
-    return (dead_t){.servers = l->launch->servers, .self = l->launch->self, .send = say, .died = died, .arg = l};
+    return (dead_t){.servers = l->launch->servers,
+                    .self = l->launch->self,
+                    .send = say,
+                    .is_far = is_far,
+                    .died = died,
+                    .arg = l};
 }
 
 /* ---- from beginning to end ------------------------------------------------------------------------------- */

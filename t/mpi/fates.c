@@ -728,12 +728,23 @@ static void killed_in_chain(void)
     tap_ok(comes(&f[0], "token", false), "and serves");
 }
 
+/* So many come from the folder; of what else is there, none counts. */
+static int tokens(const memo_folder_t *f)
+{
+    int n = 0;
+    memo_t *m = NULL;
+    while (memo_get_skip(s, f, &m) == MEMO_OK) {
+        n += is_text(m, "token");
+        memo_free(m);
+    }
+    return n;
+}
+
 /* What the victim takes from the other node's server it puts into its own node's, while word of its arrival is
  * behind a large memo that never leaves. */
 static void unsaid(void)
 {
     const memo_folder_t f[2] = {folder_of(0), folder_of(1)};
-    uint64_t in[2] = {0, 0};
     int pid = 0;
     for (int i = job_ranks; i-- > 0;)
         if (!board->client[i])
@@ -764,10 +775,9 @@ static void unsaid(void)
     kill_victim();
     kill(pid, SIGCONT);
     nap(500 * MS);
-    memo_count(s, &f[0], &in[0], NULL);
-    memo_count(s, &f[1], &in[1], NULL);
     tap_is_int((int)board->step, 3, "somebody takes from a server, which never hears that it has arrived");
-    tap_ok(in[0] == 0 && in[1] == 1, "and puts it into another one's folder before he dies: there it is, alone");
+    tap_ok(tokens(&f[0]) == 0 && tokens(&f[1]) == 1,
+           "and puts it into another one's folder before he dies: there it is, alone");
 }
 
 /* What the victim takes from its own node's server does not get to the other one's whole: that one passes it on,
