@@ -94,6 +94,7 @@ static void one_kill(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, 
         kp_wrong(scene, "the victim ended by itself, status 0x%x", (unsigned)death->status);
     }
     scene->finished = death->finished;
+    atomic_store(&scene->dead, true);
     atomic_store(&outcome->place, death->place);
     if (!scene->stuck && (death->error == 0 || death->error == ECHILD)) {
         look_after(scene, op, where);

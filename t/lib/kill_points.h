@@ -23,6 +23,7 @@ enum {
     KP_FOLDERS = 16, /* kp_folder(0) ... */
     KP_HELD = 40,
     KP_FOUND = 128,
+    KP_FILL = 256,         /* memos, at most, that leave no room */
     KP_LARGE = 5000,       /* bytes: pages, not a slab */
     KP_HUGE = 6000000,     /* bytes: no party keeps such a run for itself */
     KP_WAIT_SECONDS = 5,   /* a call that takes longer has been hung */
@@ -47,14 +48,14 @@ uint64_t kp_identity(memo_t *m);
 
 typedef struct kp_victim {
     const char *uri;
-    memo_space_t *space;
+    memo_space_t *space, *other;
     memo_t *m[KP_HELD];
     memo_folder_t folders[KP_FOLDERS];
 } kp_victim_t;
 
 /* ---- the scene, in the survivor -------------------------------------------------------------------------- */
 
-typedef enum { KP_GET, KP_COPY, KP_ALT, KP_JOIN, KP_QUIET_AFTER, KP_PUT } kp_work_t;
+typedef enum { KP_GET, KP_COPY, KP_ALT, KP_JOIN, KP_QUIET_AFTER, KP_PUT, KP_PUT_WAITED } kp_work_t;
 
 typedef struct kp_found {
     uint64_t id;
@@ -80,7 +81,10 @@ typedef struct kp_worker {
 typedef struct kp_scene {
     memo_space_t *space;
     const char *uri;
-    bool finished; /* the victim's operation had returned when it was killed */
+    bool finished;     /* the victim's operation had returned when it was killed */
+    _Atomic bool dead; /* it is */
+    memo_t *fill[KP_FILL];
+    memo_space_t *other; /* of an operation that has a space of its own */
     kp_worker_t workers[KP_WORKERS];
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -101,8 +105,8 @@ void kp_put(kp_scene_t *scene, unsigned folder, uint64_t id);
 /* Gives a worker its work on `count` folders from `first` on, and waits until it waits. */
 void kp_work(kp_scene_t *scene, unsigned worker, kp_work_t work, unsigned first, unsigned count);
 
-/* The same for a put, which is not waited for. */
-void kp_work_put(kp_scene_t *scene, unsigned worker, unsigned folder, uint64_t id);
+/* The same for a put, which is not waited for; `waited`: once somebody waits there, or the victim is dead. */
+void kp_work_put(kp_scene_t *scene, unsigned worker, unsigned folder, uint64_t id, bool waited);
 
 /* Waits until all workers are done; at most KP_WAIT_SECONDS, then the scene is stuck. */
 void kp_workers_done(kp_scene_t *scene);

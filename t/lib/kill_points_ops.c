@@ -1,6 +1,8 @@
 /*
  * kill_points_ops.c - the operations that are killed, and what must hold after each (kill_points.h).
  */
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,7 +141,7 @@ static void after_put_alt(kp_scene_t *s)
 
 static void put_to_c_meanwhile(kp_scene_t *s)
 {
-    kp_work_put(s, 1, C, Y);
+    kp_work_put(s, 1, C, Y, false);
     kp_worker_done(s, 1, 3);
 }
 
@@ -333,7 +335,7 @@ static void copy_times_out(kp_victim_t *v)
 
 static void put_to_b_meanwhile(kp_scene_t *s)
 {
-    kp_work_put(s, 1, B, Y);
+    kp_work_put(s, 1, B, Y, false);
     kp_worker_done(s, 1, 3);
 }
 
@@ -662,6 +664,207 @@ static void after_spent(kp_scene_t *s)
     kp_expect(s, X, 0, 0, ANYWHERE);
 }
 
+/* ---- given ----------------------------------------------------------------------------------------------- */
+
+/* Who waits is given a memo: reads the message, and spends its slot. */
+static void y_comes_to_b(kp_scene_t *s)
+{
+    kp_work_put(s, 0, B, Y, true);
+}
+
+static void get_b(kp_victim_t *v)
+{
+    memo_get(v->space, &v->folders[B], &v->m[0]);
+}
+
+static void copy_b(kp_victim_t *v)
+{
+    memo_get_copy(v->space, &v->folders[B], &v->m[0]);
+}
+
+static void alt_three(kp_victim_t *v)
+{
+    memo_alt(v->space, v->folders, 3, &v->m[0], NULL);
+}
+
+static void join_a_and_b(kp_victim_t *v)
+{
+    memo_get_all(v->space, v->folders, 2, v->m);
+}
+
+static void start_and_wait(kp_victim_t *v)
+{
+    memo_select_t select = MEMO_SELECT_INIT;
+    memo_request_t *r;
+
+    select.folders = v->folders;
+    select.count = 3;
+    if (memo_start(v->space, &select, &r) == MEMO_OK) {
+        memo_wait(r, &v->m[0], &(size_t){0}, MEMO_FOREVER);
+    }
+}
+
+static void p_is_there_and_y_comes(kp_scene_t *s)
+{
+    p_is_there(s);
+    y_comes_to_b(s);
+}
+
+static void after_p_and_y(kp_scene_t *s)
+{
+    after_y(s);
+    kp_expect(s, P, 1, 1, IN(A));
+}
+
+/* The slot that the second message goes into has carried one before, which was read. */
+static void two_wait(kp_scene_t *s)
+{
+    kp_work(s, 0, KP_GET, A, 1);
+    kp_work(s, 1, KP_GET, B, 1);
+}
+
+static void use_a_slot(kp_victim_t *v)
+{
+    uint64_t waiters = 1;
+
+    v->m[0] = kp_make(v->space, X2);
+    put_b(v);
+    while (waiters != 0) {
+        usleep(100);
+        memo_count(v->space, &v->folders[B], &(uint64_t){0}, &waiters);
+    }
+    make_x(v);
+}
+
+static void after_slot_again(kp_scene_t *s)
+{
+    after_put_waited(s);
+    kp_expect(s, X2, 1, 1, IN(B));
+}
+
+/* ---- a full space ---------------------------------------------------------------------------------------- */
+
+/* The last room is taken by smaller and smaller memos. */
+static void p_in_a_full_space(kp_scene_t *s)
+{
+    size_t size = 1 << 24, n = 0;
+
+    kp_put(s, A, P);
+    while (size >= 8 && n < KP_FILL) {
+        if (memo_alloc(s->space, size, &s->fill[n]) == MEMO_OK) {
+            n++;
+        } else {
+            size /= 2;
+        }
+    }
+}
+
+static void unfill(kp_scene_t *s)
+{
+    for (unsigned i = 0; i < KP_FILL && s->fill[i] != NULL; i++) {
+        memo_free(s->fill[i]);
+        s->fill[i] = NULL;
+    }
+}
+
+/* What is there can be taken while it is full. */
+static void after_full(kp_scene_t *s)
+{
+    kp_drain(s);
+    unfill(s);
+    kp_expect(s, P, 1, 1, IN(A) | IN(E));
+}
+
+/* ---- a table that grows ---------------------------------------------------------------------------------- */
+
+enum {
+    GROWN = 90,
+    GROWING = 8
+}; /* folders: more than the table has buckets at first; those that are put to then */
+
+static void other_uri(const char *uri, char other[256])
+{
+    snprintf(other, 256, "%.*s-other?size=2M", (int)strcspn(uri, "?"), uri);
+}
+
+static memo_folder_t other_folder(unsigned i)
+{
+    char name[32];
+    snprintf(name, sizeof name, "other %u", i);
+    return memo_folder(name);
+}
+
+static void put_to_other(memo_space_t *space, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        memo_folder_t f = other_folder(i);
+        memo_put(space, &f, kp_make(space, kp_id(1000 + i, 8)));
+    }
+}
+
+/* A space of its own for each kill: a table never shrinks. */
+static void table_is_full(kp_scene_t *s)
+{
+    char uri[256];
+
+    other_uri(s->uri, uri);
+    memo_unlink(uri);
+    if (memo_open(&s->other, uri) != MEMO_OK) {
+        kp_wrong(s, "%s: %s", uri, memo_errmsg());
+        return;
+    }
+    put_to_other(s->other, 0, GROWN);
+}
+
+static void open_other(kp_victim_t *v)
+{
+    char uri[256];
+
+    other_uri(v->uri, uri);
+    memo_open(&v->other, uri);
+    memo_count(v->other, &v->folders[A], &(uint64_t){0}, &(uint64_t){0});
+}
+
+static void grow_table(kp_victim_t *v)
+{
+    put_to_other(v->other, GROWN, GROWING);
+}
+
+static void after_growth(kp_scene_t *s)
+{
+    char uri[256];
+    memo_stat_t stat;
+    memo_t *m;
+
+    memset(&stat, 0, sizeof stat);
+    put_to_other(s->other, GROWN + GROWING, 3 * GROWN); /* it goes on growing */
+    for (unsigned i = 0, gone = 0; i < 4 * GROWN + GROWING; i++) {
+        memo_folder_t f = other_folder(i);
+        bool there = memo_get_skip(s->other, &f, &m) == MEMO_OK;
+        bool victims = i >= GROWN && i < GROWN + GROWING;
+
+        gone = gone || (victims && !there);
+        if ((!there && (!victims || s->finished)) || (there && victims && gone) ||
+            (there && kp_identity(m) != kp_id(1000 + i, 8))) {
+            kp_wrong(s, "folder %u of the table that grew has %s", i, there ? "another memo than its own" : "none");
+        }
+        if (there) {
+            memo_free(m);
+            if (memo_get_skip(s->other, &f, &m) != MEMO_NONE) {
+                kp_wrong(s, "folder %u of the table that grew has two memos", i);
+            }
+        }
+    }
+    if (memo_stat(s->other, &stat, sizeof stat) != MEMO_OK || stat.memos != 0 || stat.folders != 0 ||
+        stat.clients != 1) {
+        kp_wrong(s, "in the table that grew are %u memos, %u folders, %u clients", (unsigned)stat.memos,
+                 (unsigned)stat.folders, (unsigned)stat.clients);
+    }
+    memo_close(s->other);
+    other_uri(s->uri, uri);
+    memo_unlink(uri);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------- */
 
 #define OP(n, p, e, ac, af)                                                                                        \
@@ -724,6 +927,17 @@ const kp_op_t kp_ops[] = {
     OP("limit", NULL, NULL, limit_a, after_limit),
     OP("unlimit", a_is_limited, NULL, unlimit_a, after_unlimit),
     OP("until-quiet", one_waits_until_quiet, take_part, wait_until_quiet, quiet_comes),
+    OP("get-given", y_comes_to_b, NULL, get_b, after_y),
+    OP("alt-given", y_comes_to_b, NULL, alt_three, after_y),
+    OP("copy-given", y_comes_to_b, NULL, copy_b, after_y),
+    OP("join-given", p_is_there_and_y_comes, NULL, join_a_and_b, after_p_and_y),
+    OP("start-given", y_comes_to_b, NULL, start_and_wait, after_y),
+    OP("put-slot-again", two_wait, use_a_slot, put_a, after_slot_again),
+    OP("full-alloc", p_in_a_full_space, NULL, alloc_small, after_full),
+    OP("full-get", p_in_a_full_space, NULL, get_a, after_full),
+    OP("full-put", p_in_a_full_space, take_p, put_elsewhere, after_full),
+    OP("full-copy", p_in_a_full_space, NULL, copy_a, after_full),
+    OP("put-growing", table_is_full, open_other, grow_table, after_growth),
     {.name = "repair",
      .prepare = p_and_r_apart,
      .enter = somebody_dies,

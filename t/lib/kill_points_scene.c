@@ -145,6 +145,21 @@ void kp_put(kp_scene_t *scene, unsigned folder, uint64_t id)
     expect_soon(scene, begun, "a put");
 }
 
+static void pause_a_bit(void)
+{
+    nanosleep(&(struct timespec){0, 100000}, NULL);
+}
+
+static void await_waiter(kp_scene_t *scene, const memo_folder_t *f)
+{
+    uint64_t waiters = 0;
+
+    while (!atomic_load(&scene->dead) && waiters == 0) {
+        pause_a_bit();
+        memo_count(scene->space, f, &(uint64_t){0}, &waiters);
+    }
+}
+
 static void do_work(kp_worker_t *w)
 {
     memo_space_t *space = w->scene->space;
@@ -168,7 +183,10 @@ static void do_work(kp_worker_t *w)
         select.count--;
         select.when_empty = MEMO_UNTIL_QUIET;
     }
-    if (w->work == KP_PUT) {
+    if (w->work == KP_PUT_WAITED) {
+        await_waiter(w->scene, &f[0]);
+    }
+    if (w->work == KP_PUT || w->work == KP_PUT_WAITED) {
         m[0] = kp_make(space, w->id);
         result = memo_put(space, &f[0], m[0]);
     } else if (w->work == KP_JOIN) {
@@ -217,11 +235,6 @@ uint64_t kp_now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void pause_a_bit(void)
-{
-    nanosleep(&(struct timespec){0, 100000}, NULL);
-}
-
 memo_stat_t kp_stat(kp_scene_t *scene)
 {
     memo_stat_t stat;
@@ -253,9 +266,9 @@ void kp_work(kp_scene_t *scene, unsigned i, kp_work_t work, unsigned first, unsi
     }
 }
 
-void kp_work_put(kp_scene_t *scene, unsigned i, unsigned folder, uint64_t id)
+void kp_work_put(kp_scene_t *scene, unsigned i, unsigned folder, uint64_t id, bool waited_for)
 {
-    scene->workers[i].work = KP_PUT;
+    scene->workers[i].work = waited_for ? KP_PUT_WAITED : KP_PUT;
     scene->workers[i].first = folder;
     scene->workers[i].count = 1;
     scene->workers[i].id = id;
@@ -288,7 +301,7 @@ void kp_workers_done(kp_scene_t *scene)
 
     for (unsigned i = 0; i < KP_WORKERS; i++) {
         if (!kp_worker_done(scene, i, 1000 * KP_WAIT_SECONDS)) {
-            kp_wrong(scene, "survivor %u hangs in its %s", i, scene->workers[i].work == KP_PUT ? "put" : "select");
+            kp_wrong(scene, "survivor %u hangs in its %s", i, scene->workers[i].work >= KP_PUT ? "put" : "select");
             scene->stuck = true;
         } else if (scene->workers[i].result < 0) {
             kp_wrong(scene, "survivor %u was told %s", i, memo_strerror(scene->workers[i].result));
@@ -369,6 +382,7 @@ void kp_begin(kp_scene_t *scene)
     scene->wrong[0] = '\0';
     scene->found_count = 0;
     scene->waited = waited(scene);
+    atomic_store(&scene->dead, false);
 }
 
 void kp_meet(kp_scene_t *scene)
