@@ -1,7 +1,8 @@
 /*
  * kill_points.c - operations killed at each of their instructions, and what the survivors then find (C13).
  *
- *   kill_points.t [URI] [--op NAME] [--kills N] [--doubles N] [--all] [--seconds S] [--from SCHEME/OP/K]
+ *   kill_points.t [URI] [--op NAME] [--kills N] [--needs N] [--doubles N] [--all] [--seconds S] [--from
+ * SCHEME/OP/K]
  *                 [--at K [--second PARTS]]
  *
  * For each operation, on each backend: how many instructions it takes is counted once; then victims are killed
@@ -9,8 +10,9 @@
  * proceed, every memo must be in one place, in order, and the space must be what it was: its figures say so. At
  * every other k the survivors first meet what the dead held, before anybody has looked for the dead.
  *
- * Then double deaths, at random: who repairs what the first left is killed in the midst of it. PARTS, of 2^32, says
- * how far in.
+ * Then, at random, deaths of a victim before whose locks somebody stands: how long until he has them is printed.
+ * Then double deaths: who repairs what the first left is killed in the midst of it. PARTS, of 2^32, says how far
+ * in.
  *
  * --all adds its counts to those of all runs before (t/lib/tally.h). With --seconds it ends in time, and says from
  * where to go on.
@@ -24,10 +26,10 @@
 #include "t/lib/tally.h"
 #include "t/tap.h"
 
-enum { FAULTS = 6 };
+enum { FAULTS = 6, REPAIRS = 1 << 20 };
 
-static uint64_t kills = 4, doubles = 2, seconds;
-static bool all, doubles_given;
+static uint64_t kills = 4, doubles = 2, needs = 2, seconds;
+static bool all, doubles_given, needs_given;
 static uint64_t only_k = UINT64_MAX, only_second = UINT64_MAX, deadline = UINT64_MAX;
 static const char *only_op;
 static char from_scheme[16], from_op[32]; /* empty: it has been reached */
@@ -47,6 +49,14 @@ typedef struct outcome {
 static outcome_t *outcome;
 static outcome_t sums;
 
+/* Of all operations: nanoseconds from a death until who needed what the dead held had it. */
+typedef struct repairs {
+    _Atomic uint64_t count;
+    uint64_t ns[REPAIRS];
+} repairs_t;
+
+static repairs_t *repairs;
+
 /* ---- one kill -------------------------------------------------------------------------------------------- */
 
 static void fault(const kp_scene_t *scene, const kp_op_t *op, const kp_where_t *where, const kp_death_t *death)
@@ -65,9 +75,14 @@ static void fault(const kp_scene_t *scene, const kp_op_t *op, const kp_where_t *
              op->name, where->k, second, death->place, death->finished ? ", returned" : "", scene->wrong);
 }
 
-static void look_after(kp_scene_t *scene, const kp_op_t *op, const kp_where_t *where)
+static void look_after(kp_scene_t *scene, const kp_op_t *op, const kp_where_t *where, const kp_death_t *death)
 {
-    if (where->k % 2 == 1) {
+    if (where->needed) {
+        uint64_t ns = kp_needed(scene, death->at);
+        if (ns != 0 && repairs->count < REPAIRS) {
+            repairs->ns[repairs->count++] = ns;
+        }
+    } else if (where->k % 2 == 1) {
         kp_meet(scene);
     }
     kp_await_repair(scene);
@@ -97,7 +112,7 @@ static void one_kill(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, 
     atomic_store(&scene->dead, true);
     atomic_store(&outcome->place, death->place);
     if (!scene->stuck && (death->error == 0 || death->error == ECHILD)) {
-        look_after(scene, op, where);
+        look_after(scene, op, where, death);
     }
     if (scene->wrong[0] != '\0') {
         fault(scene, op, where, death);
@@ -183,6 +198,18 @@ static void double_deaths(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t 
     }
 }
 
+/* Somebody stands before the locks of the one that dies. */
+static void needed_deaths(kp_scene_t *scene, kp_driver_t *driver, const kp_op_t *op, uint64_t total, uint64_t *seed)
+{
+    uint64_t n = all && !needs_given ? 32 : needs;
+    kp_death_t death;
+
+    for (uint64_t i = 0; i < n && op->meanwhile == NULL && goes_on(scene); i++) {
+        kp_where_t where = {.k = next_random(seed) % total, .needed = true};
+        one_kill(scene, driver, op, &where, &death);
+    }
+}
+
 static void survive(const char *uri, const kp_op_t *op, uint64_t seed)
 {
     static kp_scene_t scene;
@@ -204,6 +231,7 @@ static void survive(const char *uri, const kp_op_t *op, uint64_t seed)
         one_kill(&scene, &driver, op, &where, &death);
     } else {
         single_deaths(&scene, &driver, op, death.steps + 1, &seed);
+        needed_deaths(&scene, &driver, op, death.steps + 1, &seed);
         double_deaths(&scene, &driver, op, death.steps + 1, &seed);
     }
     kp_driver_end(&driver);
@@ -319,6 +347,29 @@ static void run(const char *uri)
     }
 }
 
+static int compare_ns(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static double repair_us(uint64_t per_mille)
+{
+    uint64_t i = (repairs->count * per_mille + 999) / 1000;
+    return (double)repairs->ns[i > 0 ? i - 1 : 0] / 1e3;
+}
+
+static void report_repairs(void)
+{
+    if (repairs->count == 0) {
+        return;
+    }
+    qsort(repairs->ns, repairs->count, sizeof repairs->ns[0], compare_ns);
+    tap_diag("from death to repaired, %" PRIu64
+             " times somebody waited for it: p50 %.0f us, p99 %.0f us, p99.9 %.0f us",
+             repairs->count, repair_us(500), repair_us(990), repair_us(999));
+}
+
 static void report_sums(void)
 {
     uint64_t singles = 0, twice = 0, faults = 0;
@@ -326,6 +377,7 @@ static void report_sums(void)
     tap_diag("in all: %" PRIu64 " kills, %" PRIu64 " of them double, %" PRIu64 " faults, %.0f kills/s; %" PRIu64
              " went another way and were made again step by step",
              sums.killed, sums.doubled, sums.faults, rate(sums.killed, sums.ns), sums.missed);
+    report_repairs();
     if (all && tally_add("kill-points", sums.killed, &singles) &&
         tally_add("kill-points-double", sums.doubled, &twice) &&
         tally_add("kill-points-faults", sums.faults, &faults)) {
@@ -344,9 +396,10 @@ static void option_from(const char *text)
 
 static const char *options(int argc, char **argv)
 {
-    static const struct option names[] = {{"op", 1, 0, 'o'},      {"all", 0, 0, 'a'},     {"kills", 1, 0, 'k'},
-                                          {"at", 1, 0, 't'},      {"from", 1, 0, 'f'},    {"second", 1, 0, '2'},
-                                          {"seconds", 1, 0, 's'}, {"doubles", 1, 0, 'd'}, {0, 0, 0, 0}};
+    static const struct option names[] = {
+        {"op", 1, 0, 'o'},    {"all", 0, 0, 'a'},    {"kills", 1, 0, 'k'},   {"at", 1, 0, 't'},
+        {"from", 1, 0, 'f'},  {"second", 1, 0, '2'}, {"seconds", 1, 0, 's'}, {"doubles", 1, 0, 'd'},
+        {"needs", 1, 0, 'n'}, {0, 0, 0, 0}};
 
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (c == 'o') {
@@ -358,6 +411,9 @@ static const char *options(int argc, char **argv)
         } else if (c == 'd') {
             doubles = strtoull(optarg, NULL, 0);
             doubles_given = true;
+        } else if (c == 'n') {
+            needs = strtoull(optarg, NULL, 0);
+            needs_given = true;
         } else if (c == 'f') {
             option_from(optarg);
         } else if (c == 't') {
@@ -383,7 +439,9 @@ int main(int argc, char **argv)
         tap_skip("a thread sanitizer sees threads, not processes that are killed between instructions", "deaths");
         return tap_done();
     }
-    if (outcome == MAP_FAILED) {
+    repairs =
+        mmap(NULL, sizeof *repairs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (outcome == MAP_FAILED || repairs == MAP_FAILED) {
         tap_bail("no memory");
     }
     outcome->next = UINT64_MAX;

@@ -55,7 +55,7 @@ typedef struct kp_victim {
 
 /* ---- the scene, in the survivor -------------------------------------------------------------------------- */
 
-typedef enum { KP_GET, KP_COPY, KP_ALT, KP_JOIN, KP_QUIET_AFTER, KP_PUT, KP_PUT_WAITED } kp_work_t;
+typedef enum { KP_GET, KP_COPY, KP_ALT, KP_JOIN, KP_QUIET_AFTER, KP_PUT, KP_PUT_WAITED, KP_NEED } kp_work_t;
 
 typedef struct kp_found {
     uint64_t id;
@@ -76,6 +76,7 @@ typedef struct kp_worker {
     uint64_t id;           /* to put */
     bool busy;
     int result;
+    uint64_t done_at;
 } kp_worker_t;
 
 typedef struct kp_scene {
@@ -83,6 +84,7 @@ typedef struct kp_scene {
     const char *uri;
     bool finished;     /* the victim's operation had returned when it was killed */
     _Atomic bool dead; /* it is */
+    bool blocked;      /* somebody needs what the victim holds */
     memo_t *fill[KP_FILL];
     memo_space_t *other; /* of an operation that has a space of its own */
     kp_worker_t workers[KP_WORKERS];
@@ -137,6 +139,11 @@ void kp_begin(kp_scene_t *scene);
 /* Survivors go where the dead may have held a lock. */
 void kp_meet(kp_scene_t *scene);
 
+/* Somebody wants the locks that an operation on folder 0 takes, while the victim stands still. Then, when it is
+ * dead, after how many nanoseconds he had them; 0: he had them before. */
+void kp_need(kp_scene_t *scene);
+uint64_t kp_needed(kp_scene_t *scene, uint64_t dead_at);
+
 /* Until the dead is gone from the space. */
 void kp_await_repair(kp_scene_t *scene);
 
@@ -174,6 +181,7 @@ typedef struct kp_death {
     uint64_t steps; /* instructions executed */
     uint64_t place; /* of the next one, in this program if it is one of its own */
     int status;     /* what waitpid said, if it ended by itself */
+    uint64_t at;    /* kp_now() when it was dead */
     bool missed; /* it went another way than the one before, and returned: `finished`, though k was not reached */
     bool second; /* who was to repair after it died in the midst of that, too */
     uint64_t second_k, second_place;
@@ -186,6 +194,7 @@ void kp_driver_end(kp_driver_t *d);
 typedef struct kp_where {
     uint64_t k;
     bool plain;      /* step by step, not by the route */
+    bool needed;     /* survivors need what it holds when it dies; not with `meanwhile` */
     bool twice;      /* somebody else is to repair after it, and dies too */
     uint32_t second; /* how far in that: of 2^32 parts */
 } kp_where_t;

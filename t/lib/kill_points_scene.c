@@ -160,6 +160,17 @@ static void await_waiter(kp_scene_t *scene, const memo_folder_t *f)
     }
 }
 
+static int need(memo_space_t *space, const memo_folder_t *f)
+{
+    memo_t *m;
+    int result = memo_count(space, f, &(uint64_t){0}, &(uint64_t){0});
+
+    if (memo_alloc(space, KP_LARGE, &m) == MEMO_OK) {
+        memo_free(m);
+    }
+    return result;
+}
+
 static void do_work(kp_worker_t *w)
 {
     memo_space_t *space = w->scene->space;
@@ -189,6 +200,9 @@ static void do_work(kp_worker_t *w)
     if (w->work == KP_PUT || w->work == KP_PUT_WAITED) {
         m[0] = kp_make(space, w->id);
         result = memo_put(space, &f[0], m[0]);
+    } else if (w->work == KP_NEED) {
+        result = need(space, &f[0]);
+        w->done_at = kp_now();
     } else if (w->work == KP_JOIN) {
         result = memo_get_all_for(space, f, w->count, m, select.timeout_ns);
         n = result == MEMO_OK ? w->count : 0;
@@ -383,6 +397,28 @@ void kp_begin(kp_scene_t *scene)
     scene->found_count = 0;
     scene->waited = waited(scene);
     atomic_store(&scene->dead, false);
+}
+
+void kp_need(kp_scene_t *scene)
+{
+    kp_worker_t *w = &scene->workers[KP_WORKERS - 1];
+
+    w->work = KP_NEED;
+    w->first = 0;
+    w->count = 1;
+    give_work(scene, KP_WORKERS - 1);
+    scene->blocked = !kp_worker_done(scene, KP_WORKERS - 1, 3);
+}
+
+uint64_t kp_needed(kp_scene_t *scene, uint64_t dead_at)
+{
+    kp_worker_t *w = &scene->workers[KP_WORKERS - 1];
+
+    if (!scene->blocked || !kp_worker_done(scene, KP_WORKERS - 1, 1000 * KP_WAIT_SECONDS)) {
+        return 0;
+    }
+    expect_soon(scene, dead_at, "to get what the dead held");
+    return w->done_at > dead_at ? w->done_at - dead_at : 0;
 }
 
 void kp_meet(kp_scene_t *scene)

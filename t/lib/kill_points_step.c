@@ -25,6 +25,7 @@ typedef struct order {
     uint32_t op;
     uint32_t plain;
     uint32_t twice;
+    uint32_t needed;
     uint32_t second; /* where in its repair the second one dies: of 2^32 parts */
     uint64_t k;
 } order_t;
@@ -162,6 +163,7 @@ static void end_victim(pid_t pid, kp_death_t *death)
     while (waitpid(pid, &death->status, __WALL) == pid && !WIFSIGNALED(death->status) &&
            !WIFEXITED(death->status)) {
     }
+    death->at = kp_now();
 }
 
 static void kill_by_ptrace(const order_t *order, const char *uri, int to, int from, kp_death_t *death)
@@ -185,7 +187,7 @@ static void kill_by_ptrace(const order_t *order, const char *uri, int to, int fr
     }
     death->finished = atomic_load(&run->finished) != 0;
     death->place = place_of(pid);
-    if (op->meanwhile != NULL) {
+    if (op->meanwhile != NULL || order->needed) {
         let_survivors(to, from);
     }
     end_victim(pid, death);
@@ -251,8 +253,8 @@ static void kill_by_route(const order_t *order, const char *uri, int to, int fro
         doing_t doing = {op, &v};
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         prepare(&v, op, uri);
-        route_run(run, trace ? &route : NULL, count < 0 ? NULL : jumps, count, order->k, op->meanwhile != NULL, act,
-                  &doing);
+        route_run(run, trace ? &route : NULL, count < 0 ? NULL : jumps, count, order->k,
+                  op->meanwhile != NULL || order->needed, act, &doing);
     }
     waitpid(pid, &death->status, WUNTRACED);
     if (WIFSTOPPED(death->status)) {
@@ -396,12 +398,13 @@ bool kp_kill_at(kp_driver_t *d, const kp_op_t *op, const kp_where_t *where, kp_s
     order.k = where->k;
     order.plain = where->plain;
     order.twice = where->twice;
+    order.needed = where->needed;
     order.second = where->second;
     if (write(d->to, &order, sizeof order) != sizeof order || read(d->from, &kind, 1) != 1) {
         return false;
     }
     if (kind == 's') {
-        op->meanwhile(scene);
+        (where->needed ? kp_need : op->meanwhile)(scene);
         if (write(d->to, "g", 1) != 1 || read(d->from, &kind, 1) != 1) {
             return false;
         }
