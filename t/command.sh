@@ -286,7 +286,7 @@ listing() {
     wait $waiting
     memo alt --all --skip a b >/dev/null
     memo stat >out
-    is 'stat shows every figure' "$(grep -c '^[a-z_]* *[0-9]*$' out)" 20
+    is 'stat shows every figure' "$(grep -c '^[a-z_]* *[0-9]*$' out)" 21
     is 'stat: folders' "$(awk '$1 == "folders" { print $2 }' out)" 0
 }
 
