@@ -52,6 +52,8 @@ static outcome_t sums;
 /* Of all operations: nanoseconds from a death until who needed what the dead held had it. */
 typedef struct repairs {
     _Atomic uint64_t count;
+    uint64_t longest;
+    char which[64];
     uint64_t ns[REPAIRS];
 } repairs_t;
 
@@ -75,13 +77,22 @@ static void fault(const kp_scene_t *scene, const kp_op_t *op, const kp_where_t *
              op->name, where->k, second, death->place, death->finished ? ", returned" : "", scene->wrong);
 }
 
+static void note_repair(uint64_t ns, const kp_op_t *op, const kp_where_t *where)
+{
+    if (ns == 0 || repairs->count == REPAIRS) {
+        return;
+    }
+    repairs->ns[repairs->count++] = ns;
+    if (ns > repairs->longest) {
+        repairs->longest = ns;
+        snprintf(repairs->which, sizeof repairs->which, "%s --at %" PRIu64, op->name, where->k);
+    }
+}
+
 static void look_after(kp_scene_t *scene, const kp_op_t *op, const kp_where_t *where, const kp_death_t *death)
 {
     if (where->needed) {
-        uint64_t ns = kp_needed(scene, death->at);
-        if (ns != 0 && repairs->count < REPAIRS) {
-            repairs->ns[repairs->count++] = ns;
-        }
+        note_repair(kp_needed(scene, death->at), op, where);
     } else if (where->k % 2 == 1) {
         kp_meet(scene);
     }
@@ -366,8 +377,9 @@ static void report_repairs(void)
     }
     qsort(repairs->ns, repairs->count, sizeof repairs->ns[0], compare_ns);
     tap_diag("from death to repaired, %" PRIu64
-             " times somebody waited for it: p50 %.0f us, p99 %.0f us, p99.9 %.0f us",
-             repairs->count, repair_us(500), repair_us(990), repair_us(999));
+             " times somebody waited for it: p50 %.0f us, p99 %.0f us, p99.9 %.0f us, longest %.0f us (%s)",
+             repairs->count, repair_us(500), repair_us(990), repair_us(999), (double)repairs->longest / 1e3,
+             repairs->which);
 }
 
 static void report_sums(void)
