@@ -91,7 +91,7 @@ int heap_permanent(self_t *s, uint64_t bytes, offset_t *dest)
 
 /* ---- free runs ------------------------------------------------------------------------------------------- */
 
-static unsigned bin_of(uint32_t n)
+unsigned heap_bin(uint32_t n)
 {
     unsigned e, bin;
 
@@ -105,7 +105,7 @@ static unsigned bin_of(uint32_t n)
 static void run_insert(self_t *s, uint32_t p, uint32_t n)
 {
     heap_root_t *h = &s->root->heap;
-    unsigned bin = bin_of(n);
+    unsigned bin = heap_bin(n);
     uint32_t next = h->bins[bin];
     page_t *page = page_at(s, p);
 
@@ -128,7 +128,7 @@ static void run_remove(self_t *s, uint32_t p)
 {
     heap_root_t *h = &s->root->heap;
     page_t *page = page_at(s, p);
-    unsigned bin = bin_of(page->n);
+    unsigned bin = heap_bin(page->n);
 
     if (page->next != 0)
         log_u32(s, &page_at(s, page->next - 1)->prev, page->prev);
@@ -167,7 +167,7 @@ static void run_free(self_t *s, uint32_t p, uint32_t n)
 static uint32_t run_find(self_t *s, uint32_t n)
 {
     heap_root_t *h = &s->root->heap;
-    unsigned bin = bin_of(n);
+    unsigned bin = heap_bin(n);
     uint64_t above = bin + 1 < 64 ? h->full_bins >> (bin + 1) << (bin + 1) : 0;
     uint32_t p;
     int steps = 0;

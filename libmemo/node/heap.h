@@ -52,6 +52,9 @@ uint64_t heap_used(self_t *s);                   /* bytes in use; caches are fre
 /* Bytes of runs and slabs that are not free for everybody: caches are not, nor what slabs have free. */
 uint64_t heap_taken(const node_root_t *root);
 
+/* In which of HEAP_BINS bins a free run of n pages hangs. */
+unsigned heap_bin(uint32_t n);
+
 /* How many bytes a block of that size really takes. */
 uint64_t heap_rounded(uint64_t bytes);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "libmemo/api/error.h"
@@ -19,6 +20,7 @@
 #include "libmemo/node/repair.h"
 #include "libmemo/node/slot.h"
 #include "libmemo/node/wait.h"
+#include "libmemo/node/whole.h"
 
 /* The open handles of this process; a thread that ends finds here which of its parties are still there. */
 static pthread_mutex_t nodes_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -468,6 +470,46 @@ int node_look(region_t *r, const node_options_t *o)
     return region_look(r, &spec);
 }
 
+/* The door is one more life lock: who comes waits while another, who is alone, looks around. */
+#define DOOR NODE_CLIENTS
+#define DOOR_NAP_NS 200000
+
+static int door_take(node_t *n)
+{
+    int result;
+
+    while ((result = region_life_take(&n->region, DOOR)) == MEMO_EBUSY)
+        nanosleep(&(struct timespec){.tv_nsec = DOOR_NAP_NS}, NULL);
+    return result;
+}
+
+static bool alone(node_t *n)
+{
+    uint32_t i;
+
+    for (i = 0; i < NODE_CLIENTS; i++)
+        if (atomic_load(&n->root->clients[i].state) != CLIENT_FREE && region_life_held(&n->region, i))
+            return false;
+    return true;
+}
+
+static int enter_region(node_t *n, const node_options_t *o)
+{
+    int result;
+
+    if (o->whole == NULL || o->anonymous)
+        return client_claim(n, o);
+    result = door_take(n);
+    if (result != MEMO_OK)
+        return result;
+    if (!n->region.created && alone(n))
+        result = whole_check(&n->region, o->whole);
+    if (result == MEMO_OK)
+        result = client_claim(n, o);
+    region_life_drop(&n->region, DOOR);
+    return result;
+}
+
 int node_open(node_t *n, const node_options_t *o)
 {
     node_options_t options = *o;
@@ -484,7 +526,7 @@ int node_open(node_t *n, const node_options_t *o)
     if (result != MEMO_OK)
         return result;
     n->root = node_root_of(&n->region);
-    result = client_claim(n, o);
+    result = enter_region(n, o);
     if (result != MEMO_OK) {
         region_close(&n->region);
         return result;

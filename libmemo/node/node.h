@@ -260,6 +260,8 @@ typedef struct node_user {
 
 /* ---- handles (node.c) -------------------------------------------------------------------------------- */
 
+struct whole;
+
 typedef struct node_options {
     const char *name;
     const char *kind;
@@ -272,6 +274,7 @@ typedef struct node_options {
     const node_user_t *user;
     int (*format)(region_t *r, node_root_t *root, const void *arg); /* fills the root's user part of a new region */
     const void *format_arg;
+    bool (*whole)(struct whole *w); /* examines it, in one that nobody has open (whole.h); may be NULL */
     int32_t rank;
     uint32_t ranks;
     uint64_t run;

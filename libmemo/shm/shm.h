@@ -22,6 +22,7 @@
 #include "libmemo/node/lock.h"
 #include "libmemo/node/refused.h"
 #include "libmemo/node/slot.h"
+#include "libmemo/node/whole.h"
 
 /* ---- what is in the region ------------------------------------------------------------------------------- */
 
@@ -243,6 +244,12 @@ int shm_look(const memo_uri_t *uri, region_t *r);
 
 /* The table of a new region. */
 int table_format(region_t *r, node_root_t *root);
+
+/* The bucket that a hash belongs in when there are so many. */
+uint64_t table_index(uint64_t hash, uint64_t buckets);
+
+/* whole.c: examines the table of a region that nobody has open. */
+bool table_whole(whole_t *w);
 
 /* Locks the bucket of that hash. */
 bucket_t *table_lock(self_t *s, uint64_t hash);

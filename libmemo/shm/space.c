@@ -99,6 +99,7 @@ static node_options_t options_of(const memo_uri_t *uri)
                         .group_given = uri->group_given,
                         .fingerprint = sizeof(shm_root_t) ^ sizeof(record_t) << 16 ^ sizeof(request_t) << 32,
                         .user = &shm_node_user,
+                        .whole = table_whole,
                         .format = strcmp(uri->scheme, "shm-lock") == 0 ? format_one_lock : format,
                         .format_arg = uri};
 

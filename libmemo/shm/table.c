@@ -17,7 +17,7 @@
 #define BYTES_A_BUCKET 65536u
 #define FORMAT_BUCKETS_MOST 65536u
 
-static uint64_t index_of(uint64_t hash, uint64_t buckets)
+uint64_t table_index(uint64_t hash, uint64_t buckets)
 {
     uint64_t level = UINT64_C(1) << (63 - __builtin_clzll(buckets));
     uint64_t i = hash & (2 * level - 1);
@@ -49,7 +49,7 @@ static lock_t *lock_of(const self_t *s, bucket_t *b)
 
 bucket_t *table_bucket_of(const self_t *s, uint64_t hash)
 {
-    return bucket_at(s, index_of(hash, atomic_load_explicit(&shm_root(s)->buckets, memory_order_acquire)));
+    return bucket_at(s, table_index(hash, atomic_load_explicit(&shm_root(s)->buckets, memory_order_acquire)));
 }
 
 bucket_t *table_lock(self_t *s, uint64_t hash)
@@ -58,7 +58,7 @@ bucket_t *table_lock(self_t *s, uint64_t hash)
 
     for (;;) {
         uint64_t n = atomic_load_explicit(buckets, memory_order_acquire);
-        bucket_t *b = bucket_at(s, index_of(hash, n));
+        bucket_t *b = bucket_at(s, table_index(hash, n));
         lock_t *lock = lock_of(s, b);
 
         lock_take(s, lock);
@@ -243,7 +243,7 @@ static void split(self_t *s, bucket_t *old, bucket_t *new, uint64_t buckets)
     while (*link != 0) {
         offset_t at = *link;
         record_t *r = record_at(s, at);
-        if (index_of(r->hash, buckets + 1) != buckets) {
+        if (table_index(r->hash, buckets + 1) != buckets) {
             link = &r->chain;
             continue;
         }
@@ -315,7 +315,7 @@ static size_t distinct_indices(const memo_folder_t folders[], size_t n, uint64_t
     size_t i, k;
 
     for (i = 0; i < n; i++)
-        index[i] = index_of(folders[i].hash, buckets);
+        index[i] = table_index(folders[i].hash, buckets);
     qsort(index, n, sizeof *index, compare_index);
     for (i = k = 0; i < n; i++)
         if (i == 0 || index[i] != index[i - 1])

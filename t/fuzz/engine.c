@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t how = fuzz_byte(&from);
     alone_random = 1;
     alone_made = 0;
-    alone_begin((how & FILLED) != 0 ? 1 : (how & 3) % SERVERS);
+    alone_begin((how & FILLED) != 0 ? 1 : (uint32_t)((how & 3) % SERVERS));
     if ((how & FILLED) != 0) {
         alone_fill();
     }
