@@ -52,7 +52,9 @@ static void check_limit(sim_t *s, uint32_t folder)
     }
     for (uint32_t i = 0; i < s->n_memos; i++) {
         const wire_memo_t *memo = &s->memos[i];
-        if (memo->folder == folder && (memo->stay >= 0 || (memo->delayed && !memo->orphan))) {
+        /* A promise of room ends with the server that was to fire. */
+        bool promised = memo->delayed && !memo->orphan && !sim_is_dead(s, s->server_of[memo->trigger]);
+        if (memo->folder == folder && (memo->stay >= 0 || promised)) {
             memos++;
             bytes += memo->size;
         }
