@@ -97,7 +97,7 @@ killed() {
         [ -s "$dir/text.gz" ] && break
         sleep 0.02
     done
-    head -n 2 "$dir/pids" | xargs kill -9
+    kill -9 $(head -n 2 "$dir/pids")
     wait "$job" || return 1
     job=
     [ "$(grep -c 'was killed by signal 9' "$dir/err")" -eq 2 ] && gzip -dc "$dir/text.gz" | cmp - "$dir/text"
