@@ -36,12 +36,12 @@ enum {
 static bool armed;
 static long countdown; /* the request for memory that is refused; 0 and below: none is */
 
+#if !INSTRUMENTED
 static bool refused_now(void)
 {
     return armed && --countdown == 0;
 }
 
-#if !INSTRUMENTED
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
