@@ -136,6 +136,12 @@ typedef struct shm_root {
 
 _Static_assert(sizeof(shm_root_t) <= NODE_USER_BYTES, "the table's root fits");
 
+/* Of a bucket behind the first ones. */
+static inline unsigned table_segment(uint64_t bucket)
+{
+    return (unsigned)(63 - __builtin_clzll(bucket / TABLE_FIRST_BUCKETS));
+}
+
 #define SHM_GETS 4u
 #define SHM_ORIGINS 8u
 #define SHM_ORIGIN_BATCH 64u

@@ -25,11 +25,6 @@ uint64_t table_index(uint64_t hash, uint64_t buckets)
     return i < buckets ? i : hash & (level - 1);
 }
 
-static unsigned segment_of(uint64_t i)
-{
-    return (unsigned)(63 - __builtin_clzll(i / TABLE_FIRST_BUCKETS));
-}
-
 static bucket_t *bucket_at(const self_t *s, uint64_t i)
 {
     shm_root_t *root = shm_root(s);
@@ -37,7 +32,7 @@ static bucket_t *bucket_at(const self_t *s, uint64_t i)
 
     if (i < TABLE_FIRST_BUCKETS)
         return &root->first[i];
-    k = segment_of(i);
+    k = table_segment(i);
     return (bucket_t *)node_at(s, root->segments[k]) + (i - ((uint64_t)TABLE_FIRST_BUCKETS << k));
 }
 
@@ -206,7 +201,7 @@ int table_format(region_t *r, node_root_t *root)
     int result = MEMO_OK;
 
     while (result == MEMO_OK && buckets < FORMAT_BUCKETS_MOST && buckets * 2 <= r->size / BYTES_A_BUCKET) {
-        unsigned k = segment_of(buckets);
+        unsigned k = table_segment(buckets);
         result = heap_permanent_format(r, root, segment_bytes(k), &table->segments[k]);
         buckets *= 2;
     }
@@ -217,7 +212,7 @@ int table_format(region_t *r, node_root_t *root)
 static bool segment_there(self_t *s, uint64_t i)
 {
     shm_root_t *root = shm_root(s);
-    unsigned k = segment_of(i);
+    unsigned k = table_segment(i);
     offset_t *scratch = &s->body->scratch[SHM_SCRATCH_RECORD];
 
     if (k >= TABLE_SEGMENTS)

@@ -17,11 +17,6 @@ static shm_root_t *table_of(const whole_t *w)
     return (shm_root_t *)(void *)w->root->user;
 }
 
-static unsigned segment_of(uint64_t i)
-{
-    return (unsigned)(63 - __builtin_clzll(i / TABLE_FIRST_BUCKETS));
-}
-
 static bucket_t *bucket_at(const whole_t *w, uint64_t i)
 {
     shm_root_t *t = table_of(w);
@@ -29,7 +24,7 @@ static bucket_t *bucket_at(const whole_t *w, uint64_t i)
 
     if (i < TABLE_FIRST_BUCKETS)
         return &t->first[i];
-    k = segment_of(i);
+    k = table_segment(i);
     return (bucket_t *)whole_at(w, t->segments[k]) + (i - ((uint64_t)TABLE_FIRST_BUCKETS << k));
 }
 
